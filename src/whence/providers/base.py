@@ -1,0 +1,88 @@
+"""What a provider is: one protocol that all have, and one for each thing that only some can do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+from whence.providers.observations import AttentionQuery, AttentionRows, Generation, TokenScores
+from whence.providers.prompt import Prompt
+
+Access = Literal["weights", "logprobs", "text"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """Progress of one stage of the work; `total` is None where nobody knows it."""
+
+    stage: str
+    done: int
+    total: int | None = None
+
+
+Progress = Callable[[Step], None]
+"""Called from a worker thread; an exception that it raises ends the explanation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capabilities:
+    """What this provider lets us see of this model, found out by asking and then remembered.
+
+    `access`: the deepest level. `revision`: for local weights a digest. `context_tokens`: the longest
+    sequence; None where unknown. `attends`, `scores`: whether those protocols can be used.
+    """
+
+    access: Access
+    revision: str | None = None
+    context_tokens: int | None = None
+    attends: bool = False
+    scores: bool = False
+
+
+@runtime_checkable
+class Provider(Protocol):
+    """An adapter: it observes one model, and knows nothing of explanations."""
+
+    @property
+    def name(self) -> str:
+        """The provider's name, as in the registry."""
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+
+    async def capabilities(self) -> Capabilities:
+        """What can be seen; loads or probes on the first call."""
+
+    async def generate(
+        self, prompt: Prompt, *, max_tokens: int, seed: int, progress: Progress | None = None
+    ) -> Generation:
+        """Let the model answer. Raises ContextLengthError, ProviderError."""
+
+
+@runtime_checkable
+class Attends(Protocol):
+    """A provider whose attention can be observed."""
+
+    async def attend(
+        self,
+        prompt: Prompt,
+        output: str | Generation,
+        query: AttentionQuery,
+        *,
+        progress: Progress | None = None,
+    ) -> AttentionRows:
+        """Attention of the output on the prompt, in one teacher-forced pass.
+
+        A `Generation` keeps its token ids; a text is encoded without special tokens.
+        Raises ContextLengthError, UnknownLayerError, CaptureError.
+        """
+
+
+@runtime_checkable
+class Scores(Protocol):
+    """A provider that tells how probable a given output is."""
+
+    async def score(self, prompts: Sequence[Prompt], output: str | Generation) -> tuple[TokenScores, ...]:
+        """Log-probability of each token of the output, given each of the prompts."""

@@ -1,0 +1,120 @@
+"""The errors of Whence.
+
+    WhenceError
+    ├── InputError (ValueError)           what was given cannot be explained
+    │   ├── EmptyPromptError              no instruction
+    │   ├── NoSourceError                 no source with any text
+    │   ├── TextError                     text that cannot be encoded, or a file that is not text
+    │   └── EmptyOutputError              nothing to explain: the output has no text
+    ├── NameUnknownError (LookupError)    a name that nothing answers to
+    │   ├── UnknownProviderError
+    │   ├── UnknownModelError
+    │   ├── UnknownMethodError
+    │   └── UnknownLayerError             a layer or head that the model does not have
+    ├── UnsupportedError                  known, but not possible with this model and method
+    ├── MissingExtraError (ImportError)   an optional package is not installed
+    └── ProviderError                     the provider could not do what it was asked
+        ├── ModelLoadError                weights or tokenizer unusable
+        ├── ContextLengthError            more tokens than the model can read
+        ├── RenderError                   a source is not verbatim in the rendered prompt
+        └── CaptureError                  the model's attention could not be observed
+
+Every message says what was asked, what is possible, and what to do. The exception of a library underneath
+stays as `__cause__`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class WhenceError(Exception):
+    """The root of every error that Whence raises on purpose."""
+
+
+class InputError(WhenceError, ValueError):
+    """What was given cannot be explained."""
+
+
+class EmptyPromptError(InputError):
+    """The prompt has no instruction."""
+
+
+class NoSourceError(InputError):
+    """There is no source with any text, so nothing could receive credit."""
+
+
+class TextError(InputError):
+    """Text that no tokenizer can read, such as a lone surrogate, or a file that is not UTF-8."""
+
+
+class EmptyOutputError(InputError):
+    """The output has no text, so there is nothing to explain."""
+
+
+class NameUnknownError(WhenceError, LookupError):
+    """A name that nothing answers to; the message lists the names that exist."""
+
+    def __init__(self, what: str, name: object, known: Iterable[object], hint: str = "") -> None:
+        listed = ", ".join(str(item) for item in known) or "none"
+        super().__init__(f"unknown {what} {name!r}; known: {listed}{'. ' if hint else ''}{hint}")
+
+
+class UnknownProviderError(NameUnknownError):
+    """No provider has this name."""
+
+
+class UnknownModelError(NameUnknownError):
+    """The provider has no model of this name."""
+
+
+class UnknownMethodError(NameUnknownError):
+    """No method has this name."""
+
+
+class UnknownLayerError(NameUnknownError):
+    """The model has no such layer or head."""
+
+
+class UnsupportedError(WhenceError):
+    """Known, but not possible with this model and method."""
+
+
+class MissingExtraError(WhenceError, ImportError):
+    """An optional package is not installed; the message holds the pip command."""
+
+    def __init__(self, extra: str, package: str) -> None:
+        super().__init__(
+            f"this needs the package {package!r}, which is not installed: pip install 'whence[{extra}]'"
+        )
+        self.extra = extra
+
+
+class ProviderError(WhenceError):
+    """The provider could not do what it was asked."""
+
+
+class ModelLoadError(ProviderError):
+    """The weights or the tokenizer cannot be used."""
+
+
+class ContextLengthError(ProviderError):
+    """The prompt, with its output, has more tokens than the model can read."""
+
+    def __init__(self, *, tokens: int, limit_tokens: int) -> None:
+        self.tokens = tokens
+        self.limit_tokens = limit_tokens
+        self.excess_tokens = tokens - limit_tokens
+        super().__init__(
+            f"the text has {tokens} tokens, {self.excess_tokens} more than the {limit_tokens} that this "
+            "model can read. Shorten the sources, or ask for truncation (truncate=True, --truncate), "
+            "which leaves out whole segments from the end of the sources and says so"
+        )
+
+
+class RenderError(ProviderError):
+    """A source is not verbatim in the prompt that the chat template made."""
+
+
+class CaptureError(ProviderError):
+    """The model's attention could not be observed."""

@@ -1,0 +1,206 @@
+"""What a model is asked: sources, messages, and where each source's characters went."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from whence.providers.errors import EmptyPromptError, InputError, NoSourceError, RenderError, TextError
+
+SourceKind = Literal["document", "message", "image"]
+Role = Literal["system", "user", "assistant"]
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A named input whose parts can receive credit.
+
+    `text` is kept as given, to the code point. `name` appears in the prompt and may not hold a quotation
+    mark, an angle bracket or a line break; left empty, the source is named by its place (`source 1`).
+    """
+
+    text: str
+    name: str = ""
+    kind: SourceKind = "document"
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        require_encodable(self.text, f"source {self.name!r}")
+        require_encodable(self.name, "the name of a source")
+        if any(character in '"<>' or ord(character) < 32 for character in self.name):
+            raise TextError(
+                f"the source name {self.name!r} holds a quotation mark, an angle bracket or a control "
+                "character; leave it out"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """One turn. `content`: text, or text and sources in the order in which the model reads them."""
+
+    role: Role
+    content: str | Sequence[str | Source]
+
+    @property
+    def parts(self) -> tuple[str | Source, ...]:
+        """The content as a tuple, also where it is one text."""
+        return (self.content,) if isinstance(self.content, str) else tuple(self.content)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """A message as text. `sources`: (index of the source, start, end), characters of `text`."""
+
+    role: Role
+    text: str
+    sources: tuple[tuple[int, int, int], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompt:
+    """Messages whose sources have names; made by `build_prompt`."""
+
+    messages: tuple[Message, ...]
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """Every source, in the order in which the model reads them."""
+        return tuple(
+            part for message in self.messages for part in message.parts if isinstance(part, Source)
+        )
+
+    def turns(self) -> tuple[Turn, ...]:
+        """Each message as one text, with the place of each source in it.
+
+        A source stands on lines of its own between `<source name="...">` and `</source>`; parts are
+        separated by a blank line.
+        """
+        turns: list[Turn] = []
+        index = 0
+        for message in self.messages:
+            text = ""
+            places: list[tuple[int, int, int]] = []
+            for part in message.parts:
+                text += "\n\n" if text else ""
+                if isinstance(part, Source):
+                    text += f'<source name="{part.name}">\n'
+                    places.append((index, len(text), len(text) + len(part.text)))
+                    text += f"{part.text}\n</source>"
+                    index += 1
+                else:
+                    text += part
+            turns.append(Turn(role=message.role, text=text, sources=tuple(places)))
+        return tuple(turns)
+
+
+def build_prompt(
+    prompt: str | Sequence[Message], *, sources: Sequence[str | Source] = (), system: str | None = None
+) -> Prompt:
+    """Check what the caller gave and make it a `Prompt`.
+
+    A string becomes one user message: the sources, then the string. With messages, the caller places the
+    sources inside their content, and `sources` and `system` stay empty.
+
+    Raises EmptyPromptError, NoSourceError, TextError, InputError.
+    """
+    if isinstance(prompt, str):
+        if not prompt.strip():
+            raise EmptyPromptError("the prompt is empty; say what to do, such as 'Summarise this record.'")
+        given = [Source(text=item) if isinstance(item, str) else item for item in sources]
+        messages = [Message(role="user", content=(*given, prompt))]
+        if system is not None:
+            messages.insert(0, Message(role="system", content=system))
+    else:
+        if sources or system is not None:
+            raise InputError(
+                "with messages, place each Source inside the content of a message, and the system text "
+                "in a message of role 'system'; sources= and system= are for a prompt that is one string"
+            )
+        messages = list(prompt)
+        written = [part for message in messages for part in message.parts if isinstance(part, str)]
+        if not any(part.strip() for part in written):
+            raise EmptyPromptError("no message has any text; add a user message that says what to do")
+    for message in messages:
+        for part in message.parts:
+            if isinstance(part, str):
+                require_encodable(part, f"the {message.role} message")
+    built = Prompt(messages=_named(messages))
+    if not any(source.text.strip() for source in built.sources):
+        raise NoSourceError(
+            "no source has any text, so nothing could receive credit; pass sources=[text, ...] or "
+            "Source(text=..., name=...)"
+        )
+    return built
+
+
+def require_encodable(text: str, what: str) -> None:
+    """Refuse lone surrogates: they are no characters, and no tokenizer or JSON can hold them."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise TextError(
+            f"{what} holds a lone surrogate ({text[error.start]!r} at character {error.start}), which is "
+            "no character; decode the text with errors='replace' or mend it"
+        ) from error
+
+
+def _named(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """Give every source a name of its own: its place where it has none, a number where names repeat."""
+    used: set[str] = set()
+    place = 0
+
+    def name(part: str | Source) -> str | Source:
+        nonlocal place
+        if isinstance(part, str):
+            return part
+        place += 1
+        wanted = part.name or f"source {place}"
+        unique, number = wanted, 2
+        while unique in used:
+            unique, number = f"{wanted} ({number})", number + 1
+        used.add(unique)
+        return Source(text=part.text, name=unique, kind=part.kind, metadata=part.metadata)
+
+    return tuple(
+        Message(role=message.role, content=tuple(name(part) for part in message.parts))
+        for message in messages
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rendered:
+    """A prompt as the text that is tokenised.
+
+    `sources`: (index of the source, start, end), and `messages`: (start, end) of what the messages hold,
+    both in characters of `text`.
+    """
+
+    text: str
+    sources: tuple[tuple[int, int, int], ...]
+    messages: tuple[Span, ...]
+
+
+def locate(rendered: str, turns: Sequence[Turn]) -> Rendered:
+    """Find each turn, and with it each source, in what a chat template made of them.
+
+    A template may strip blanks around a message, never change what is inside. Raises RenderError.
+    """
+    at = 0
+    sources: list[tuple[int, int, int]] = []
+    messages: list[Span] = []
+    for turn in turns:
+        body = turn.text.strip()
+        stripped = len(turn.text) - len(turn.text.lstrip())
+        start = rendered.find(body, at)
+        if start < 0:
+            raise RenderError(
+                f"the chat template changed the {turn.role} message, so the characters of its sources "
+                "cannot be followed into the prompt; use a template that keeps messages as they are"
+            )
+        for index, begin, end in turn.sources:
+            sources.append((index, start + begin - stripped, start + end - stripped))
+        messages.append((start, start + len(body)))
+        at = start + len(body)
+    return Rendered(text=rendered, sources=tuple(sources), messages=tuple(messages))
