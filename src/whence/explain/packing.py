@@ -31,6 +31,8 @@ def unpack(text: str, shape: tuple[int, int]) -> NDArray[np.float32]:
         raw = inflater.decompress(base64.b64decode(text, validate=True), expected_bytes + 1)
     except (binascii.Error, zlib.error) as error:
         raise ValueError(f"the packed matrix is damaged: {error}") from error
+    if inflater.unused_data or (len(raw) == expected_bytes and not inflater.eof):
+        raise ValueError("the packed matrix is damaged: it does not end where its gzip stream does")
     if len(raw) != expected_bytes:
         raise ValueError(f"the packed matrix does not hold {rows} x {columns} values of float32")
     matrix = np.frombuffer(raw, dtype="<f4").astype(np.float32).reshape(shape)

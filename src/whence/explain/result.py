@@ -5,13 +5,14 @@ Scores are float32: they are written with the fewest digits that give the same f
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, PositiveInt, model_validator
 
 from whence.explain.packing import unpack
 
@@ -66,30 +67,37 @@ def _encodable(text: str) -> str:
     return text
 
 
+def _writable(value: JsonValue) -> JsonValue:
+    json.dumps(value, allow_nan=False, ensure_ascii=False).encode()  # ValueError for NaN or a lone surrogate
+    return value
+
+
 Text = Annotated[str, AfterValidator(_encodable)]
+NonEmpty = Annotated[str, Field(min_length=1), AfterValidator(_encodable)]
+Json = Annotated[JsonValue, AfterValidator(_writable)]
 
 
 class Part(BaseModel):
-    """What all parts share: frozen, and nothing beyond the named fields."""
+    """What all parts share: frozen, nothing beyond the named fields, and no record text in an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class Fallback(Part):
     """A method that was passed over, and why."""
 
-    method: str
-    reason: str = Field(min_length=1)
+    method: Text
+    reason: NonEmpty
 
 
 class MethodRecord(Part):
     """The algorithm, what its scores are evidence of, and the access that it used."""
 
-    name: str
+    name: Text
     family: Family
     evidence: Evidence
     access: Access
-    parameters: dict[str, JsonValue] = {}
+    parameters: dict[Text, Json] = {}
     seed: int | None = None
     fallbacks: tuple[Fallback, ...] = ()
 
@@ -119,8 +127,9 @@ class Elsewhere(Part):
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
-        if not math.isclose(sum(self.parts.values()), self.total, rel_tol=1e-5, abs_tol=1e-5):
-            raise ValueError(f"the parts of elsewhere add up to {sum(self.parts.values())}, not {self.total}")
+        parts = self.parts.values()
+        if abs(math.fsum(parts) - self.total) > 1e-5 * max(1.0, *map(abs, parts)):
+            raise ValueError(f"the parts of elsewhere add up to {math.fsum(parts)}, not {self.total}")
         return self
 
     @property
@@ -146,11 +155,11 @@ class Scores(Part):
     def _possible(self) -> Self:
         if self.signed != (self.unit not in ("attention_mass", "claim")):
             raise ValueError(f"{self.unit} is {'un' if self.signed else ''}signed")
-        outside = [value for e in self.elsewhere or () for value in e.parts.values()]
-        if not self.signed and any(value < 0 for row in (*self.values, outside) for value in row):
+        parts = [tuple(outside.parts.values()) for outside in self.elsewhere or ()]
+        if not self.signed and any(value < 0 for row in (*self.values, *parts) for value in row):
             raise ValueError("a negative score in an unsigned method")
-        if self.unit == "attention_mass" and self.elsewhere is None:
-            raise ValueError("attention needs elsewhere: without it its rows cannot add up to 1")
+        if self.unit in ("attention_mass", "relevance") and self.elsewhere is None:
+            raise ValueError(f"{self.unit} needs elsewhere: what fell outside every segment is never hidden")
         if self.unit in ("nats", "similarity", "claim") and self.elsewhere is not None:
             raise ValueError(f"{self.unit} knows no elsewhere")
         if self.elsewhere is not None and len(self.elsewhere) != len(self.values):
@@ -162,6 +171,8 @@ class Scores(Part):
                     raise ValueError(f"row {index} and its elsewhere add up to {total:.6f}, not to 1")
         if self.stderr is not None and [len(row) for row in self.stderr] != [len(r) for r in self.values]:
             raise ValueError("the standard errors have another shape than the scores")
+        if any(error < 0 for row in self.stderr or () for error in row):
+            raise ValueError("a negative standard error")
         return self
 
 
@@ -174,13 +185,15 @@ class Detail(Part):
 
     shape: tuple[int, int]
     values: str
-    tokens: tuple[tuple[str, int, int], ...]
+    tokens: tuple[tuple[Text, int, int], ...]
     elsewhere: tuple[Elsewhere, ...]
 
     @model_validator(mode="after")
     def _shape_of_the_parts(self) -> Self:
         if self.shape != (len(self.elsewhere), len(self.tokens)):
-            raise ValueError(f"shape {self.shape}, but {len(self.elsewhere)} rows x {len(self.tokens)} tokens")
+            raise ValueError(
+                f"shape {self.shape}, but {len(self.elsewhere)} rows x {len(self.tokens)} tokens"
+            )
         self.matrix()
         return self
 
@@ -192,10 +205,10 @@ class Detail(Part):
 class Measure(Part):
     """A check of the highlights: `values` is targets x `k`, or null with the reason."""
 
-    k: tuple[int, ...] = ()
+    k: tuple[PositiveInt, ...] = ()
     values: Rows | None = None
-    unit: str | None = None
-    reason: str | None = None
+    unit: Text | None = None
+    reason: NonEmpty | None = None
 
     @model_validator(mode="after")
     def _values_or_reason(self) -> Self:
@@ -214,7 +227,7 @@ class Result(Part):
     detail: Detail | None = None
     fidelity: Measure
     groundedness: Measure
-    caveats: tuple[str, ...] = Field(min_length=1, description="Sentences that a reader must see.")
+    caveats: tuple[NonEmpty, ...] = Field(min_length=1, description="Sentences that a reader must see.")
 
     @model_validator(mode="after")
     def _unit_of_the_family(self) -> Self:
@@ -222,4 +235,13 @@ class Result(Part):
             raise ValueError(
                 f"{self.method.family} is measured in {UNITS[self.method.family]}, not {self.scores.unit}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _detail_of_attention(self) -> Self:
+        if self.detail is not None and self.scores.unit == "attention_mass":
+            weights = self.detail.matrix()
+            totals = weights.sum(axis=1, dtype=np.float64) + [e.total for e in self.detail.elsewhere]
+            if (weights < 0).any() or (np.abs(totals - 1) > ROW_SUM_TOLERANCE).any():
+                raise ValueError("a row of the detail and its elsewhere are not weights that add up to 1")
         return self

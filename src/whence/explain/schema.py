@@ -15,18 +15,24 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AwareDatetime, Field, model_validator
 
-from whence.explain.result import Float32, Part, Result, Text
+from whence.explain.result import Float32, NonEmpty, Part, Result, Scores, Text
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION: Literal["1.0"] = "1.0"
 SegmentKind = Literal["token", "word", "sentence", "paragraph", "source", "region"]
 TargetKind = Literal["token", "word", "sentence", "whole"]
 
 
+class SourceReference(Part):
+    """Where a source stood in a message."""
+
+    source: str
+
+
 class MessageRecord(Part):
-    """One message; each source in it stands as its id, without its text."""
+    """One message: its texts, and references in place of its sources."""
 
     role: Literal["system", "user", "assistant"]
-    content: tuple[Text, ...] = Field(description="Texts, and `source:<id>` where a source stood.")
+    content: tuple[Text | SourceReference, ...]
 
 
 class PromptRecord(Part):
@@ -39,13 +45,13 @@ class PromptRecord(Part):
 class SourceRecord(Part):
     """A named input: its text, or for an image its media type and digest."""
 
-    id: str
+    id: Text
     name: Text
     kind: Literal["document", "message", "image"]
-    metadata: dict[str, str] = {}
+    metadata: dict[Text, Text] = Field(default={})
     text: Text | None = None
-    media_type: str | None = None
-    sha256: str | None = None
+    media_type: Text | None = None
+    sha256: Text | None = None
 
     @model_validator(mode="after")
     def _text_or_image(self) -> Self:
@@ -62,7 +68,7 @@ class Segment(Part):
     `box`: left, top, right, bottom, in pixels.
     """
 
-    source: str
+    source: Text
     kind: SegmentKind
     start: int | None = Field(default=None, ge=0)
     end: int | None = Field(default=None, ge=0)
@@ -115,6 +121,8 @@ class Output(Part):
         kinds = {target.kind for target in self.targets}
         if len(kinds) > 1:
             raise ValueError(f"targets of several kinds: {', '.join(sorted(kinds))}")
+        if kinds == {"whole"} and len(self.targets) > 1:
+            raise ValueError("the whole output is one target")
         _check_spans(
             [(target.start, target.end) for target in self.targets],
             len(self.text),
@@ -164,11 +172,11 @@ class Explanation(Part):
     """
 
     schema_version: Literal["1.0"] = SCHEMA_VERSION
-    id: str = Field(min_length=1)
+    id: NonEmpty
     created_at: AwareDatetime
-    provider: str
-    model: str
-    revision: str | None = None
+    provider: Text
+    model: Text
+    revision: Text | None = None
     prompt: PromptRecord
     sources: tuple[SourceRecord, ...] = Field(min_length=1)
     segments: tuple[Segment, ...] = Field(min_length=1)
@@ -181,37 +189,32 @@ class Explanation(Part):
         ids = [source.id for source in self.sources]
         if len(set(ids)) != len(ids):
             raise ValueError("two sources have the same id")
-        unknown = {segment.source for segment in self.segments} - set(ids)
+        placed = [part for message in self.prompt.messages for part in message.content]
+        referred = {part.source for part in placed if isinstance(part, SourceReference)}
+        unknown = ({segment.source for segment in self.segments} | referred) - set(ids)
         if unknown:
-            raise ValueError(f"segments of unknown sources: {', '.join(sorted(unknown))}")
-        order = [ids.index(s) for s in dict.fromkeys(segment.source for segment in self.segments)]
+            raise ValueError(f"segments or messages refer to unknown sources: {', '.join(sorted(unknown))}")
+        place = {source: index for index, source in enumerate(ids)}
+        order = [place[segment.source] for segment in self.segments]
         if order != sorted(order):
             raise ValueError("segments are not in the order of their sources")
+        own: dict[str, list[Segment]] = {source: [] for source in ids}
+        for segment in self.segments:
+            own[segment.source].append(segment)
         for source in self.sources:
-            self._check_segments(source)
+            _check_segments(source, own[source.id])
         for result in self.results:
             self._check_result(result)
         return self
-
-    def _check_segments(self, source: SourceRecord) -> None:
-        own = [segment for segment in self.segments if segment.source == source.id]
-        if source.text is None:
-            if any(segment.kind != "region" for segment in own):
-                raise ValueError(f"source {source.id} is an image: its segments are regions")
-            return
-        kinds = {segment.kind for segment in own}
-        if len(kinds) > 1 or "region" in kinds:
-            raise ValueError(f"source {source.id} has segments of kinds that do not go together")
-        spans = [(s.start, s.end) for s in own if s.start is not None and s.end is not None]
-        partition = bool(source.text) and "token" not in kinds
-        _check_spans(spans, len(source.text), partition=partition, what=f"segment of {source.id}")
 
     def _check_result(self, result: Result) -> None:
         targets, segments = len(self.output.targets), len(self.segments)
         values = result.scores.values
         if len(values) != targets or any(len(row) != segments for row in values):
             widths = sorted({len(row) for row in values})
-            raise ValueError(f"scores are {len(values)} x {widths}, not {targets} targets x {segments} segments")
+            raise ValueError(
+                f"scores are {len(values)} x {widths}, not {targets} targets x {segments} segments"
+            )
         if result.detail is not None:
             texts = {source.id: source.text or "" for source in self.sources}
             for source, start, end in result.detail.tokens:
@@ -246,15 +249,7 @@ class Explanation(Part):
         `elsewhere`, so that a row and its `elsewhere_share` sum to 1. Claims share equally. A row without
         any evidence is zeros, and its `elsewhere_share` is 1.
         """
-        scores = self.results[result].scores
-        values = np.clip(self.matrix(result).astype(np.float64), 0, None)
-        if scores.noise_floor is not None:
-            values[values < scores.noise_floor] = 0
-        if scores.unit == "claim":
-            values = (values > 0).astype(np.float64)
-        outside = np.array([max(e.total, 0.0) for e in scores.elsewhere or ()] or [0.0] * len(values))
-        totals = values.sum(axis=1) + outside
-        return np.divide(values, totals[:, None], out=np.zeros_like(values), where=totals[:, None] > 0)
+        return _shares(self.results[result].scores, slice(None))
 
     def elsewhere_share(self, result: int = 0) -> NDArray[np.float64]:
         """The part of each target's evidence that no segment received: 1 minus the row of `shares`."""
@@ -271,9 +266,10 @@ class Explanation(Part):
             raise ValueError(f"k is {k}; ask for at least one passage")
         if not 0 <= target < len(self.output.targets):
             raise IndexError(f"target {target}: this output has targets 0 to {len(self.output.targets) - 1}")
-        scores, shares = self.matrix(result)[target], self.shares(result)[target]
-        best = [int(i) for i in np.argsort(-scores, kind="stable") if shares[i] > 0][:k]
-        return [self._passage(i, float(scores[i]), float(shares[i])) for i in best]
+        scores = self.results[result].scores.values[target]
+        shares = _shares(self.results[result].scores, slice(target, target + 1))[0]
+        best = [int(i) for i in np.argsort(-np.asarray(scores), kind="stable") if shares[i] > 0][:k]
+        return [self._passage(i, scores[i], float(shares[i])) for i in best]
 
     def _passage(self, index: int, score: float, share: float) -> Passage:
         segment = self.segments[index]
@@ -315,6 +311,34 @@ class Explanation(Part):
         from whence.explain.render.text import to_text
 
         return to_text(self)
+
+
+def _check_segments(source: SourceRecord, own: Sequence[Segment]) -> None:
+    if source.text is None:
+        if any(segment.kind != "region" for segment in own):
+            raise ValueError(f"source {source.id} is an image: its segments are regions")
+        return
+    kinds = {segment.kind for segment in own}
+    if len(kinds) > 1 or "region" in kinds:
+        raise ValueError(f"source {source.id} has segments of kinds that do not go together")
+    if kinds == {"source"} and len(own) > 1:
+        raise ValueError(f"source {source.id} is one segment where sources receive the credit")
+    spans = [(s.start, s.end) for s in own if s.start is not None and s.end is not None]
+    partition = bool(source.text) and "token" not in kinds
+    _check_spans(spans, len(source.text), partition=partition, what=f"segment of {source.id}")
+
+
+def _shares(scores: Scores, rows: slice) -> NDArray[np.float64]:
+    values = np.clip(np.asarray(scores.values[rows], dtype=np.float64), 0, None)
+    if scores.noise_floor is not None:
+        values[values < scores.noise_floor] = 0
+    if scores.unit == "claim":
+        values = (values > 0).astype(np.float64)
+    totals = values.sum(axis=1)
+    if scores.elsewhere is not None:
+        totals += [max(e.total, 0.0) for e in scores.elsewhere[rows]]
+    np.divide(values, totals[:, None], out=values, where=totals[:, None] > 0)
+    return values
 
 
 def _check_spans(spans: Sequence[tuple[int, int]], length: int, *, partition: bool, what: str) -> None:

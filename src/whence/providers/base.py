@@ -30,7 +30,8 @@ class Capabilities:
     """What this provider lets us see of this model, found out by asking and then remembered.
 
     `access`: the deepest level. `revision`: for local weights a digest. `context_tokens`: the longest
-    sequence; None where unknown. `attends`, `scores`: whether those protocols can be used.
+    sequence; None where unknown. `attends`, `scores`: whether those protocols can be used. `notes`:
+    sentences about this model that every reader of an explanation must see.
     """
 
     access: Access
@@ -38,6 +39,7 @@ class Capabilities:
     context_tokens: int | None = None
     attends: bool = False
     scores: bool = False
+    notes: tuple[str, ...] = ()
 
 
 @runtime_checkable

@@ -51,11 +51,16 @@ class Message:
 
 @dataclass(frozen=True, kw_only=True)
 class Turn:
-    """A message as text. `sources`: (index of the source, start, end), characters of `text`."""
+    """A message as text.
+
+    `sources`: (index of the source, start, end), and `instructions`: (start, end) of every other part,
+    both in characters of `text`; what is in neither is the markup around a source.
+    """
 
     role: Role
     text: str
     sources: tuple[tuple[int, int, int], ...]
+    instructions: tuple[Span, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,9 +72,7 @@ class Prompt:
     @property
     def sources(self) -> tuple[Source, ...]:
         """Every source, in the order in which the model reads them."""
-        return tuple(
-            part for message in self.messages for part in message.parts if isinstance(part, Source)
-        )
+        return tuple(part for message in self.messages for part in message.parts if isinstance(part, Source))
 
     def turns(self) -> tuple[Turn, ...]:
         """Each message as one text, with the place of each source in it.
@@ -82,6 +85,7 @@ class Prompt:
         for message in self.messages:
             text = ""
             places: list[tuple[int, int, int]] = []
+            instructions: list[Span] = []
             for part in message.parts:
                 text += "\n\n" if text else ""
                 if isinstance(part, Source):
@@ -90,8 +94,11 @@ class Prompt:
                     text += f"{part.text}\n</source>"
                     index += 1
                 else:
+                    instructions.append((len(text), len(text) + len(part)))
                     text += part
-            turns.append(Turn(role=message.role, text=text, sources=tuple(places)))
+            turns.append(
+                Turn(role=message.role, text=text, sources=tuple(places), instructions=tuple(instructions))
+            )
         return tuple(turns)
 
 
@@ -173,12 +180,13 @@ def _named(messages: Sequence[Message]) -> tuple[Message, ...]:
 class Rendered:
     """A prompt as the text that is tokenised.
 
-    `sources`: (index of the source, start, end), and `messages`: (start, end) of what the messages hold,
-    both in characters of `text`.
+    `sources` and `instructions` as in `Turn`, and `messages`: (start, end) of each message, all in
+    characters of `text`. What is in no message is the chat template.
     """
 
     text: str
     sources: tuple[tuple[int, int, int], ...]
+    instructions: tuple[Span, ...]
     messages: tuple[Span, ...]
 
 
@@ -189,18 +197,22 @@ def locate(rendered: str, turns: Sequence[Turn]) -> Rendered:
     """
     at = 0
     sources: list[tuple[int, int, int]] = []
+    instructions: list[Span] = []
     messages: list[Span] = []
     for turn in turns:
         body = turn.text.strip()
-        stripped = len(turn.text) - len(turn.text.lstrip())
         start = rendered.find(body, at)
         if start < 0:
             raise RenderError(
                 f"the chat template changed the {turn.role} message, so the characters of its sources "
                 "cannot be followed into the prompt; use a template that keeps messages as they are"
             )
-        for index, begin, end in turn.sources:
-            sources.append((index, start + begin - stripped, start + end - stripped))
-        messages.append((start, start + len(body)))
-        at = start + len(body)
-    return Rendered(text=rendered, sources=tuple(sources), messages=tuple(messages))
+        shift = start - (len(turn.text) - len(turn.text.lstrip()))
+        end = start + len(body)
+        sources += [(index, shift + a, shift + b) for index, a, b in turn.sources]
+        instructions += [(max(shift + a, start), min(shift + b, end)) for a, b in turn.instructions]
+        messages.append((start, end))
+        at = end
+    return Rendered(
+        text=rendered, sources=tuple(sources), instructions=tuple(instructions), messages=tuple(messages)
+    )

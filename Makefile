@@ -1,0 +1,55 @@
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lint types imports format train clean
+
+help: ## show these targets
+	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+
+demo: .venv/.demo ## explain a made-up record with the bundled model; writes demo.html and demo.json
+	$(BIN)/whence demo
+
+test: .venv/.dev ## run the tests, README's code among them
+	$(BIN)/pytest
+
+check: lint types imports test ## all that CI runs: format, lint, types, direction of the layers, tests
+
+lint: .venv/.dev
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+
+types: .venv/.dev
+	$(BIN)/mypy
+
+imports: .venv/.dev
+	$(BIN)/lint-imports --no-logo --no-cache
+
+format: .venv/.dev ## format the code, and mend what ruff can mend
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+train: .venv/.dev ## train the bundled model again (two cores, about an hour)
+	$(BIN)/python scripts/train_demo_model.py
+
+clean: ## remove what the tools and the demo left behind; keeps .venv
+	rm -rf build dist demo.html demo.json
+	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find src tests scripts benchmarks -name __pycache__ -prune -exec rm -rf {} +
+
+# The environment. The stamps say that a set of packages is installed, until what it is made of changes.
+
+.venv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Whence needs Python 3.11 or newer, and $(PYTHON) is: $$($(PYTHON) --version 2>&1)."; \
+	  echo "Name another: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; } >&2
+	$(PYTHON) -m venv $@ || { rm -rf $@; exit 1; }
+
+.venv/.demo: pyproject.toml constraints.txt | .venv
+	$(PIP) install -c constraints.txt -e '.[huggingface]'
+	@touch $@
+
+.venv/.dev: pyproject.toml constraints.txt | .venv
+	$(PIP) install -c constraints.txt -e '.[huggingface,dev]'
+	@touch .venv/.demo $@

@@ -1,0 +1,1 @@
+"""The faces: no logic of their own."""

@@ -1,0 +1,147 @@
+"""The Python face: `Explainer`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import Future
+from functools import partial
+from typing import Any, Self
+
+from whence.api.background import submit
+from whence.explain.engine import Request, explain
+from whence.explain.schema import Explanation, SegmentKind, TargetKind
+from whence.providers.base import Progress, Provider
+from whence.providers.errors import InputError, UnsupportedError
+from whence.providers.prompt import Message, Source, build_prompt
+from whence.providers.registry import resolve
+
+
+class Explainer:
+    """Explains what a model wrote. Reusable, and safe from many threads and tasks.
+
+    `provider`: a name (`"demo"`, `"huggingface:org/model"`), with `options` for its adapter, or a provider
+    such as `HuggingFace(model, tokenizer)`. Raises UnknownProviderError, MissingExtraError.
+
+    As a context manager it lets go of the model at the end.
+    """
+
+    def __init__(self, provider: str | Provider, **options: Any) -> None:
+        if isinstance(provider, str):
+            self._provider: Provider | None = resolve(provider, **options)
+        elif isinstance(provider, Provider):
+            if options:
+                raise TypeError(f"options ({', '.join(options)}) are for a provider given by name")
+            self._provider = provider
+        else:
+            raise TypeError(
+                f"{type(provider).__name__} is no provider; give a name such as 'demo', or for a loaded model "
+                "HuggingFace(model, tokenizer)"
+            )
+
+    def explain(
+        self,
+        prompt: str | Sequence[Message],
+        *,
+        sources: Sequence[str | Source] = (),
+        output: str | None = None,
+        system: str | None = None,
+        method: str | Sequence[str] = "auto",
+        segment_by: SegmentKind = "sentence",
+        target_by: TargetKind = "sentence",
+        detail: bool = False,
+        attention: bool = False,
+        max_tokens: int = 512,
+        seed: int = 0,
+        budget: None = None,
+        truncate: bool = False,
+        progress: Progress | None = None,
+        **parameters: object,
+    ) -> Explanation:
+        """Let the model answer, and explain each part of the answer by the parts of the sources.
+
+        `output`: explain this text instead of generating one. `method`: one name, or several for several
+        results; `auto` takes the best that the model allows. `segment_by`, `target_by`: what receives
+        credit, and what is explained. `detail`: keep the token level, for `Explanation.at`. `truncate`:
+        leave out the end of sources that do not fit, and say so. `progress` is called with a `Step`, from
+        a worker thread. `parameters` are the method's, such as `layers=` and `heads=` for attention.
+
+        Blocks; also inside a running event loop. Interrupted, it stops the model. Raises WhenceError.
+        """
+        future = self._submit(
+            prompt,
+            sources=sources,
+            output=output,
+            system=system,
+            method=method,
+            segment_by=segment_by,
+            target_by=target_by,
+            detail=detail,
+            attention=attention,
+            max_tokens=max_tokens,
+            seed=seed,
+            budget=budget,
+            truncate=truncate,
+            progress=progress,
+            **parameters,
+        )
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    async def aexplain(self, prompt: str | Sequence[Message], **arguments: Any) -> Explanation:
+        """As `explain`, with the same arguments; cancelling the task stops the model within a layer."""
+        return await asyncio.wrap_future(self._submit(prompt, **arguments))
+
+    def close(self) -> None:
+        """Let go of the model. The explainer cannot be used afterwards."""
+        self._provider = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _submit(
+        self,
+        prompt: str | Sequence[Message],
+        *,
+        sources: Sequence[str | Source] = (),
+        output: str | None = None,
+        system: str | None = None,
+        method: str | Sequence[str] = "auto",
+        segment_by: SegmentKind = "sentence",
+        target_by: TargetKind = "sentence",
+        detail: bool = False,
+        attention: bool = False,
+        max_tokens: int = 512,
+        seed: int = 0,
+        budget: None = None,
+        truncate: bool = False,
+        progress: Progress | None = None,
+        **parameters: object,
+    ) -> Future[Explanation]:
+        if self._provider is None:
+            raise InputError("this Explainer is closed; make a new one")
+        if attention:
+            raise UnsupportedError("attention=True: the full tensor is not kept by this version")
+        if budget is not None:
+            raise UnsupportedError("budget= bounds methods that ask a model many times; attention asks once")
+        if isinstance(sources, str | Source):
+            raise InputError("sources is one text; pass a list: sources=[text]")
+        request = Request(
+            prompt=build_prompt(prompt, sources=sources, system=system),
+            output=output,
+            methods=(method,) if isinstance(method, str) else tuple(method),
+            segment_by=segment_by,
+            target_by=target_by,
+            detail=detail,
+            max_tokens=max_tokens,
+            seed=seed,
+            truncate=truncate,
+            parameters=parameters,
+        )
+        return submit(partial(explain, self._provider, request, progress))

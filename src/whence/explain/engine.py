@@ -1,0 +1,199 @@
+"""Run an explanation: answer, observe, score, and put it all into the one schema."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import get_args
+
+from whence.explain.methods.base import Finding, Task
+from whence.explain.plan import Choice, choose
+from whence.explain.schema import (
+    Cost,
+    Explanation,
+    MessageRecord,
+    Output,
+    PromptRecord,
+    SegmentKind,
+    SourceRecord,
+    SourceReference,
+    TargetKind,
+    now,
+)
+from whence.explain.truncation import Shortened, shorten
+from whence.providers.base import Capabilities, Progress, Provider
+from whence.providers.errors import ContextLengthError, EmptyOutputError, InputError
+from whence.providers.observations import Generation
+from whence.providers.prompt import Prompt, Source, require_encodable
+
+GIVEN_CAVEAT = "The output was given, not generated: the model may never have written it."
+CUT_CAVEAT = "The output was cut at its limit of tokens: its last sentence may be incomplete."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is to be explained, and how. `methods`: the primary first."""
+
+    prompt: Prompt
+    output: str | None = None
+    methods: tuple[str, ...] = ("auto",)
+    segment_by: SegmentKind = "sentence"
+    target_by: TargetKind = "sentence"
+    detail: bool = False
+    max_tokens: int = 512
+    seed: int = 0
+    truncate: bool = False
+    parameters: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        segment_kinds = [kind for kind in get_args(SegmentKind) if kind != "region"]
+        for name, value, kinds in (
+            ("segment_by", self.segment_by, segment_kinds),
+            ("target_by", self.target_by, get_args(TargetKind)),
+        ):
+            if value not in kinds:
+                raise InputError(f"{name} is {value!r}; choose one of {', '.join(kinds)}")
+        if self.max_tokens < 1:
+            raise InputError(f"max_tokens is {self.max_tokens}; ask for at least one")
+        if not self.methods or len(set(self.methods)) != len(self.methods):
+            raise InputError(f"method is {list(self.methods)}; name one method, or several different ones")
+        if self.output is not None:
+            require_encodable(self.output, "the output")
+            if not self.output.strip():
+                raise EmptyOutputError("the output is empty; give its text, or leave output away")
+
+
+async def explain(provider: Provider, request: Request, progress: Progress | None = None) -> Explanation:
+    """Explain one output. Raises the errors of `whence.providers.errors`; nothing partial is returned."""
+    began = time.monotonic()
+    capabilities = await provider.capabilities()
+    choices = [choose(name, capabilities, provider=provider.name) for name in request.methods]
+    _check_parameters(request, choices)
+    shortened = Shortened(prompt=request.prompt)
+    while True:
+        try:
+            output, findings = await _observe(provider, request, choices, shortened.prompt, progress)
+            break
+        except ContextLengthError as error:
+            if not request.truncate:
+                raise
+            shortened = shorten(shortened, error)
+    return _assemble(
+        provider, capabilities, request, shortened, output, findings, seconds=time.monotonic() - began
+    )
+
+
+async def _observe(
+    provider: Provider, request: Request, choices: list[Choice], prompt: Prompt, progress: Progress | None
+) -> tuple[str | Generation, list[Finding]]:
+    output: str | Generation
+    if request.output is None:
+        output = await provider.generate(
+            prompt, max_tokens=request.max_tokens, seed=request.seed, progress=progress
+        )
+        if not output.text.strip():
+            raise EmptyOutputError(
+                f"{provider.model} answered without any text, so there is nothing to explain; "
+                "change the prompt, or give the output that you want explained"
+            )
+    else:
+        output = request.output
+    task = Task(
+        provider=provider,
+        prompt=prompt,
+        ids=tuple(f"s{number}" for number in range(1, len(prompt.sources) + 1)),
+        output=output,
+        segment_by=request.segment_by,
+        target_by=request.target_by,
+        detail=request.detail,
+        seed=request.seed,
+        parameters=request.parameters,
+        fallbacks=(),
+        progress=progress,
+    )
+    findings = [await choice.method.run(replace(task, fallbacks=choice.fallbacks)) for choice in choices]
+    return output, findings
+
+
+def _check_parameters(request: Request, choices: list[Choice]) -> None:
+    known = sorted(set().union(*(choice.method.parameters for choice in choices)))
+    for name in request.parameters:
+        if name not in known:
+            methods = ", ".join(choice.method.name for choice in choices)
+            raise InputError(f"{methods} has no parameter {name!r}; it takes {', '.join(known) or 'none'}")
+
+
+def _assemble(
+    provider: Provider,
+    capabilities: Capabilities,
+    request: Request,
+    shortened: Shortened,
+    output: str | Generation,
+    findings: list[Finding],
+    *,
+    seconds: float,
+) -> Explanation:
+    generated = isinstance(output, Generation)
+    caveats = [
+        *capabilities.notes,
+        *shortened.caveats,
+        *([] if generated else [GIVEN_CAVEAT]),
+        *([CUT_CAVEAT] if isinstance(output, Generation) and output.finish == "length" else []),
+    ]
+    layout = findings[0].layout
+    prompt = shortened.prompt
+    return Explanation(
+        id=uuid.uuid4().hex,
+        created_at=now(),
+        provider=provider.name,
+        model=provider.model,
+        revision=capabilities.revision,
+        prompt=_prompt_record(prompt),
+        sources=tuple(
+            SourceRecord(
+                id=f"s{number}",
+                name=source.name,
+                kind=source.kind,
+                metadata=dict(source.metadata),
+                text=source.text,
+            )
+            for number, source in enumerate(prompt.sources, start=1)
+        ),
+        segments=layout.segments,
+        output=Output(
+            text=output.text if isinstance(output, Generation) else output,
+            given=not generated,
+            finish=output.finish if isinstance(output, Generation) else None,
+            targets=layout.targets,
+            tokens=next((finding.tokens for finding in findings if finding.tokens), None),
+        ),
+        results=tuple(
+            finding.result.model_copy(update={"caveats": (*finding.result.caveats, *caveats)})
+            for finding in findings
+        ),
+        cost=Cost(
+            calls=int(generated) + sum(finding.calls for finding in findings),
+            input_tokens=output.prompt_tokens if isinstance(output, Generation) else None,
+            output_tokens=output.output_tokens if isinstance(output, Generation) else None,
+            seconds=seconds,
+        ),
+    )
+
+
+def _prompt_record(prompt: Prompt) -> PromptRecord:
+    number = 0
+    messages: list[MessageRecord] = []
+    instruction: list[str] = []
+    for message in prompt.messages:
+        content: list[str | SourceReference] = []
+        for part in message.parts:
+            if isinstance(part, Source):
+                number += 1
+                content.append(SourceReference(source=f"s{number}"))
+            else:
+                content.append(part)
+                instruction += [part] if message.role == "user" else []
+        messages.append(MessageRecord(role=message.role, content=tuple(content)))
+    return PromptRecord(instruction="\n\n".join(instruction), messages=tuple(messages))

@@ -1,0 +1,24 @@
+"""The methods by name. A method states what it needs; `plan` compares that with what a provider can."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import cast
+
+from whence.explain.methods.base import Method
+from whence.providers.errors import UnknownMethodError
+
+METHODS: dict[str, str] = {
+    "attention": "whence.explain.methods.attention:NativeAttention",
+}
+
+
+def get_method(name: str) -> Method:
+    """The method of that name. Raises UnknownMethodError."""
+    if name not in METHODS:
+        raise UnknownMethodError("method", name, ["auto", *METHODS])
+    module, _, attribute = METHODS[name].partition(":")
+    return cast("Method", getattr(import_module(module), attribute)())
+
+
+__all__ = ["METHODS", "Method", "get_method"]

@@ -1,0 +1,44 @@
+"""An explanation as something to look at: a page, a text, a table. It knows the schema and nothing else."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from whence.explain.render.html import to_html
+from whence.explain.render.table import to_csv
+from whence.explain.render.text import to_text
+from whence.explain.schema import Explanation
+
+FORMATS: Mapping[str, Callable[[Explanation], str]] = {
+    ".html": to_html,
+    ".json": Explanation.model_dump_json,
+    ".csv": to_csv,
+    ".txt": to_text,
+}
+"""How an explanation is written, by the ending of the file."""
+
+
+def save(explanation: Explanation, path: Path) -> Path:
+    """Write the explanation in UTF-8; the ending (.html, .json, .csv, .txt) says how. Returns the path.
+
+    The file appears whole or not at all, and one that was there before stays until then. Raises
+    ValueError for another ending or a character that UTF-8 cannot hold, OSError.
+    """
+    write = FORMATS.get(path.suffix.lower())
+    if write is None:
+        raise ValueError(f"{path.name}: the ending says how to write; use one of {', '.join(FORMATS)}")
+    content = write(explanation).encode()
+    # In the same directory, because only a move within one file system is atomic. Its mode is the usual
+    # one for a new file, which tempfile would not give.
+    temporary = path.with_name(f".whence-{secrets.token_hex(8)}.tmp")
+    file = temporary.open("xb")
+    try:
+        with file:
+            file.write(content)
+        temporary.replace(path)
+    except BaseException:  # also an interrupt may leave nothing behind
+        temporary.unlink(missing_ok=True)
+        raise
+    return path

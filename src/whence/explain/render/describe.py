@@ -1,0 +1,84 @@
+"""Sentences about numbers, the same in the page, the text and the terminal. They judge nothing."""
+
+from __future__ import annotations
+
+from whence.explain.render.ranking import Balance, Ranked
+from whence.explain.render.scale import NBSP, percent, quantity
+from whence.explain.render.visible import visible
+from whence.explain.render.wording import ELSEWHERE_ALL, ELSEWHERE_UNMEASURED, PARTS, UNITS
+from whence.explain.result import Measure, Result, Scores
+
+
+def keys(results: int) -> list[str]:
+    """A letter for each method, to tell their numbers apart; none where there is only one."""
+    if results == 1:
+        return [""]
+    return [f"{chr(ord('A') + index % 26)}{index // 26 or ''}" for index in range(results)]
+
+
+def short_revision(revision: str) -> str:
+    """A revision for a heading: twelve characters of a digest, after its algorithm's name."""
+    algorithm, colon, digest = revision.rpartition(":")
+    return visible(f"{algorithm}{colon}{digest[:12]}…" if len(digest) > 12 else revision)
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 passage`, `2 passages`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def score(ranked: Ranked, scores: Scores) -> str:
+    """A passage's score with its unit; empty where the share already says it (attention, claims)."""
+    if not scores.signed:
+        return ""
+    spread = "" if ranked.stderr is None else f"{NBSP}±{NBSP}{quantity(ranked.stderr)}"
+    return f"{quantity(ranked.score)}{spread}{NBSP}{UNITS[scores.unit]}"
+
+
+def elsewhere_percent(balance: Balance) -> str:
+    """The share of elsewhere; a dash where the method does not measure it."""
+    return "–" if balance.parts is None and balance.top else percent(balance.elsewhere)
+
+
+def elsewhere(balance: Balance) -> str:
+    """What elsewhere is made of, or why nobody can say."""
+    if balance.parts is None:
+        return ELSEWHERE_UNMEASURED if balance.top else ELSEWHERE_ALL
+    parts = [f"{percent(share)} on {PARTS[name]}" for name, share in balance.parts.items()]
+    return "; ".join([*([] if balance.top else [ELSEWHERE_ALL]), *parts])
+
+
+def found(balance: Balance, scores: Scores) -> str:
+    """How much was found at all, and what speaks against: shares alone would hide both."""
+    if not scores.signed:
+        return ""
+    unit = UNITS[scores.unit]
+    text = f"In all {quantity(balance.found)} {unit} above {'noise' if scores.noise_floor else 'zero'}."
+    if balance.against:
+        verb = "scores" if balance.against == 1 else "score"
+        text += (
+            f" {counted(balance.against, 'passage')} {verb} below zero, the lowest"
+            f" {quantity(balance.lowest)} {unit}; the shares count this as 0."
+        )
+    return text
+
+
+def measures(result: Result) -> dict[str, Measure]:
+    """The checks of the highlights, by the name that a reader sees."""
+    return {"Fidelity": result.fidelity, "Groundedness": result.groundedness}
+
+
+def measured(measure: Measure, target: int) -> str:
+    """One target's values of a check; empty where it has none (`not_measured` has the reason)."""
+    if measure.values is None:
+        return ""
+    unit = f" {visible(measure.unit)}" if measure.unit else ""
+    return "; ".join(
+        f"{quantity(value)}{unit} (k = {k})"
+        for k, value in zip(measure.k, measure.values[target], strict=True)
+    )
+
+
+def not_measured(measure: Measure) -> str:
+    """The reason why a check has no values; empty where it has."""
+    return "" if measure.reason is None else f"not measured: {visible(measure.reason)}"

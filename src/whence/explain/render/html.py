@@ -1,0 +1,88 @@
+"""The page: an explanation as HTML that runs nothing, loads nothing and can be mailed and printed.
+
+Its template escapes every value; all text has been through `visible`; the content security policy allows
+one style sheet, by its hash, and nothing else.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from functools import cache
+from html import escape
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from whence.explain.render import describe, scale, wording
+from whence.explain.render.ranking import mentions, rank
+from whence.explain.render.view import Drawing
+from whence.explain.render.visible import visible
+from whence.explain.schema import Explanation
+
+TOP = 5
+"""Passages listed under a target: the file stays small, and the numbers say what the list leaves out."""
+
+
+def to_html(explanation: Explanation) -> str:
+    """The whole page, as text to be written in UTF-8. It holds the sources in full."""
+    return _page(explanation, here="")
+
+
+def to_frame(explanation: Explanation) -> str:
+    """The same page for a notebook's cell, in a frame that may run nothing and reach nothing."""
+    # A bare "#t1" would lead out of the frame's page, to the address of the notebook.
+    page = escape(_page(explanation, here="about:srcdoc"))
+    return (
+        '<iframe title="Whence: explanation" sandbox="" width="100%" height="640" frameborder="0"'
+        f' srcdoc="{page}"></iframe>'
+    )
+
+
+def _page(explanation: Explanation, here: str) -> str:
+    """`here`: the page's own address, which its inner links begin with."""
+    environment = _environment()
+    rankings = [rank(explanation, result, TOP) for result in range(len(explanation.results))]
+    css, drawing = _style(), Drawing(explanation)
+    return environment.get_template("page.html.jinja").render(
+        here=here,
+        css=Markup(css),  # noqa: S704  # our own file, not anybody's input
+        css_sha256=base64.b64encode(hashlib.sha256(css.encode()).digest()).decode(),
+        e=explanation,
+        drawing=drawing,
+        rankings=rankings,
+        describe=describe,
+        keys=describe.keys(len(rankings)),
+        mentions=mentions(rankings),
+        names=dict(zip((source.id for source in explanation.sources), drawing.sources, strict=True)),
+        several=len(rankings) > 1,
+        kind=wording.TARGETS[explanation.output.targets[0].kind],
+        wording=wording,
+        legend=scale.legend(),
+        unshaded=scale.EDGES_PERCENT[0],
+    )
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("whence.explain.render", package_path="."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        visible=visible,
+        percent=scale.percent,
+        step=scale.step,
+        quantity=scale.quantity,
+    )
+    return environment
+
+
+@cache
+def _style() -> str:
+    environment = _environment()
+    assert environment.loader is not None  # noqa: S101  # set above
+    return environment.loader.get_source(environment, "page.css")[0]

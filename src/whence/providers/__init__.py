@@ -1,0 +1,1 @@
+"""Adapters: they observe a model, and know nothing of explanations."""

@@ -1,0 +1,220 @@
+"""A provider whose true attributions are known in closed form: for tests, and for trying Whence out.
+
+It reads words. A `Rule` says which cue words in the sources make it write a sentence, and what each is
+worth in nats, so every number that a method should find can be worked out by hand.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import anyio
+import numpy as np
+
+from whence.providers.base import Access, Capabilities, Progress, Step
+from whence.providers.errors import EmptyOutputError, UnknownLayerError, UnsupportedError
+from whence.providers.observations import (
+    AttentionQuery,
+    AttentionRows,
+    Generation,
+    PromptToken,
+    Span,
+    TokenScores,
+)
+from whence.providers.prompt import Prompt, require_encodable
+
+# Of each row of attention: what goes to the cues, the sink and the instruction; the cues that are not in
+# the sources leave their part to the sink.
+CUE_MASS = 0.75
+SINK_MASS = 0.15
+INSTRUCTION_MASS = 0.10
+BASE_NATS = 0.1
+"""What every token costs, whatever the sources say."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """A sentence, and the words of the sources that carry it.
+
+    `cues`: word -> nats. `kind`: `additive`, each cue present is worth its own nats; `redundant`, any cue
+    suffices and is worth the largest; `all_of`, the sum is gained only where every cue is present.
+    """
+
+    text: str
+    cues: Mapping[str, float]
+    kind: Literal["additive", "redundant", "all_of"] = "additive"
+
+    def value_nats(self, words: frozenset[str]) -> float:
+        """What sources that hold `words` are worth to this sentence."""
+        present = [nats for cue, nats in self.cues.items() if cue in words]
+        if self.kind == "additive":
+            return sum(present)
+        if self.kind == "redundant":
+            return max(present, default=0.0)
+        return sum(present) if len(present) == len(self.cues) else 0.0
+
+    @property
+    def full_nats(self) -> float:
+        """What sources that hold every cue are worth."""
+        return self.value_nats(frozenset(self.cues))
+
+
+EXAMPLE_RULES = (
+    Rule(text="The dose is low. ", cues={"alpha": 3.0, "beta": 1.0}),
+    Rule(text="The scan was clear. ", cues={"gamma": 2.0, "delta": 2.0}, kind="redundant"),
+    Rule(text="The plan is agreed.", cues={"epsilon": 1.0, "zeta": 1.0, "eta": 1.0}, kind="all_of"),
+)
+
+
+@dataclass(kw_only=True)
+class FakeProvider:
+    """Writes the sentence of each rule whose cues are worth at least half of all of them.
+
+    `access`: what it lets callers see. `latency_s`: waited in each call. `noise`: standard deviation of
+    each log-probability, in nats, and the chance that a generated sentence is left out. `calls` counts
+    what was asked. The same seed and calls give the same answers.
+    """
+
+    rules: Sequence[Rule] = EXAMPLE_RULES
+    access: Access = "weights"
+    latency_s: float = 0.0
+    noise: float = 0.0
+    name: str = "fake"
+    model: str = "fake"
+    calls: int = field(default=0, init=False)
+
+    async def capabilities(self) -> Capabilities:
+        """As many protocols as `access` allows."""
+        return Capabilities(
+            access=self.access, attends=self.access == "weights", scores=self.access != "text"
+        )
+
+    async def generate(
+        self, prompt: Prompt, *, max_tokens: int, seed: int, progress: Progress | None = None
+    ) -> Generation:
+        """The sentences whose rules hold, or `Nothing is known.`; cut after `max_tokens` words."""
+        rng = await self._call(seed)
+        present = _words(prompt)
+        sentences = [
+            rule.text
+            for rule in self.rules
+            if rule.value_nats(present) >= rule.full_nats / 2 and rng.random() >= self.noise
+        ]
+        text = "".join(sentences) or "Nothing is known."
+        words = re.findall(r"\s*\S+", text)
+        if progress is not None:
+            progress(Step(stage="generate", done=min(len(words), max_tokens), total=max_tokens))
+        return Generation(
+            text="".join(words[:max_tokens]),
+            finish="length" if len(words) > max_tokens else "stop",
+            prompt_tokens=len(_prompt_tokens(prompt)[0]),
+            output_tokens=min(len(words), max_tokens),
+        )
+
+    async def score(self, prompts: Sequence[Prompt], output: str | Generation) -> tuple[TokenScores, ...]:
+        """Log-probabilities: a sentence loses what its missing cues are worth, in equal parts by token."""
+        if self.access == "text":
+            raise UnsupportedError("this FakeProvider gives text only; make it with access='logprobs'")
+        text = output if isinstance(output, str) else output.text
+        scores: list[TokenScores] = []
+        for prompt in prompts:
+            rng = await self._call(0)
+            spans, owners = self._output_tokens(text)
+            sizes = {rule: owners.count(rule) for rule in owners}
+            words = _words(prompt)
+            nats = [
+                -BASE_NATS
+                - (
+                    0.0
+                    if i is None
+                    else (self.rules[i].full_nats - self.rules[i].value_nats(words)) / sizes[i]
+                )
+                + rng.gauss(0.0, self.noise)
+                for i in owners
+            ]
+            scores.append(TokenScores(spans=spans, logprobs_nats=tuple(nats)))
+        return tuple(scores)
+
+    async def attend(
+        self,
+        prompt: Prompt,
+        output: str | Generation,
+        query: AttentionQuery,
+        *,
+        progress: Progress | None = None,
+    ) -> AttentionRows:
+        """Attention on a sentence's cues in proportion to their nats; one layer, one head."""
+        if self.access != "weights":
+            raise UnsupportedError("this FakeProvider hides its weights; make it with access='weights'")
+        for what, wanted in (("layer", query.layers), ("head", query.heads)):
+            for index in wanted or ():
+                if index != 0:
+                    raise UnknownLayerError(what, index, [0])
+        text = output if isinstance(output, str) else output.text
+        require_encodable(text, "the output")
+        if not text.strip():
+            raise EmptyOutputError("the output has no text, so there is nothing to explain")
+        (scores,) = await self.score([prompt], text)
+        keys, words = _prompt_tokens(prompt)
+        _, owners = self._output_tokens(text)
+        rows = np.zeros((len(owners), len(keys) + len(owners) - 1))
+        instruction = [i for i, key in enumerate(keys) if key.part == "instruction"]
+        rows[:, 0] = SINK_MASS
+        rows[:, instruction] += INSTRUCTION_MASS / len(instruction)
+        for row, owner in zip(rows, owners, strict=True):
+            cues = {} if owner is None else self.rules[owner].cues
+            for cue, nats in cues.items():
+                places = [i for i, word in enumerate(words) if word == cue and keys[i].part == "source"]
+                row[places or [0]] += CUE_MASS * nats / sum(cues.values()) / max(len(places), 1)
+            if owner is None:
+                row[0] += CUE_MASS
+        if progress is not None:
+            progress(Step(stage="attend", done=1, total=1))
+        return AttentionRows(rows=rows.astype(np.float32), keys=keys, output=scores)
+
+    async def _call(self, seed: int) -> random.Random:
+        self.calls += 1
+        number = self.calls
+        await anyio.sleep(self.latency_s)
+        return random.Random(f"{seed}/{number}")
+
+    def _output_tokens(self, text: str) -> tuple[tuple[Span, ...], list[int | None]]:
+        """Words of the output, and the index of the rule whose sentence each belongs to."""
+        owners: list[int | None] = []
+        spans: list[Span] = []
+        places = [(text.find(rule.text.strip()), rule.text.strip()) for rule in self.rules]
+        for match in re.finditer(r"\s*\S+", text):
+            spans.append(match.span())
+            visible = match.end() - 1
+            owners.append(
+                next((i for i, (at, t) in enumerate(places) if 0 <= at <= visible < at + len(t)), None)
+            )
+        return tuple(spans), owners
+
+
+def _words(prompt: Prompt) -> frozenset[str]:
+    keys, words = _prompt_tokens(prompt)
+    return frozenset(word for key, word in zip(keys, words, strict=True) if key.part == "source")
+
+
+def _prompt_tokens(prompt: Prompt) -> tuple[tuple[PromptToken, ...], list[str]]:
+    """The first token is the sink; each word of the prompt follows, stripped of punctuation."""
+    keys = [PromptToken(part="sink")]
+    words = [""]
+    for turn in prompt.turns():
+        for match in re.finditer(r"\S+", turn.text):
+            start, end = match.span()
+            words.append(match.group().strip(".,;:!?"))
+            place = next(((i, a) for i, a, b in turn.sources if a <= start and end <= b), None)
+            if place is not None:
+                index, begin = place
+                keys.append(PromptToken(part="source", source=index, start=start - begin, end=end - begin))
+            elif any(a <= start and end <= b for a, b in turn.instructions):
+                keys.append(PromptToken(part="instruction"))
+            else:
+                keys.append(PromptToken(part="template"))
+    return tuple(keys), words

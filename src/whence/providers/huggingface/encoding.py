@@ -1,0 +1,168 @@
+"""Prompt and output as token ids, each token with the characters it stands for."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from jinja2 import TemplateError
+
+from whence.providers.errors import EmptyOutputError, RenderError
+from whence.providers.observations import Generation, PromptToken, Span
+from whence.providers.prompt import Prompt, Rendered, Turn, locate, require_encodable
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodedPrompt:
+    """`ids` of the whole prompt, up to where the answer begins, and where each token came from."""
+
+    ids: tuple[int, ...]
+    tokens: tuple[PromptToken, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodedOutput:
+    """`ids` of the output, and each token's characters in its text; None where it has none."""
+
+    ids: tuple[int, ...]
+    spans: tuple[Span | None, ...]
+
+
+def encode_prompt(tokenizer: Any, prompt: Prompt) -> EncodedPrompt:
+    """Render with the model's chat template, or without one as plain text, and tokenise.
+
+    What looks like a control token inside a message (`<|end|>` in a record) is read as plain characters: a
+    record cannot end its own turn. Raises RenderError.
+    """
+    rendered = _render(tokenizer, prompt.turns())
+    add_special = not tokenizer.chat_template
+    ids, spans = _tokenize(tokenizer, rendered.text, add_special=add_special)
+    special = set(tokenizer.all_special_ids)
+    if any(i in special and _inside(span, rendered.messages) for i, span in zip(ids, spans, strict=True)):
+        ids, spans = _tokenize_apart(tokenizer, rendered, add_special=add_special)
+    return EncodedPrompt(
+        ids=tuple(ids),
+        tokens=tuple(
+            _place(
+                index, span, rendered, is_special=token in special and not _inside(span, rendered.messages)
+            )
+            for index, (token, span) in enumerate(zip(ids, spans, strict=True))
+        ),
+    )
+
+
+def encode_output(tokenizer: Any, output: str | Generation) -> EncodedOutput:
+    """A generation keeps its ids; a given text is encoded without special tokens.
+
+    Raises EmptyOutputError, TextError.
+    """
+    text = output if isinstance(output, str) else output.text
+    require_encodable(text, "the output")
+    if not text.strip():
+        raise EmptyOutputError("the output has no text, so there is nothing to explain")
+    ids, spans = _tokenize(tokenizer, text, add_special=False, split_special=True)
+    if isinstance(output, Generation) and output.token_ids != tuple(ids):
+        return EncodedOutput(ids=output.token_ids, spans=_spans_by_decoding(tokenizer, output))
+    return EncodedOutput(ids=tuple(ids), spans=tuple(span if span[1] > span[0] else None for span in spans))
+
+
+def decode(tokenizer: Any, ids: tuple[int, ...]) -> str:
+    """The text of generated ids, without special tokens and without tidying of blanks."""
+    text: str = tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    return text
+
+
+def _render(tokenizer: Any, turns: tuple[Turn, ...]) -> Rendered:
+    if not tokenizer.chat_template:
+        return locate("\n\n".join(turn.text for turn in turns) + "\n\n", turns)
+    try:
+        text = tokenizer.apply_chat_template(
+            [{"role": turn.role, "content": turn.text} for turn in turns],
+            tokenize=False,
+            add_generation_prompt=True,
+        )
+    except TemplateError as error:
+        raise RenderError(f"the model's chat template refuses these messages: {error}") from error
+    return locate(text, turns)
+
+
+def _tokenize(
+    tokenizer: Any, text: str, *, add_special: bool, split_special: bool = False
+) -> tuple[list[int], list[Span]]:
+    encoded = tokenizer(
+        text,
+        add_special_tokens=add_special,
+        split_special_tokens=split_special,
+        return_offsets_mapping=True,
+        return_attention_mask=False,
+        verbose=False,
+    )
+    return encoded["input_ids"], encoded["offset_mapping"]
+
+
+def _tokenize_apart(tokenizer: Any, rendered: Rendered, *, add_special: bool) -> tuple[list[int], list[Span]]:
+    """Template and messages one by one, with control tokens recognised in the template alone."""
+    ids: list[int] = []
+    spans: list[Span] = []
+    edges = [0, *(edge for message in rendered.messages for edge in message), len(rendered.text)]
+    for number, (start, end) in enumerate(pairwise(edges)):
+        piece_ids, piece_spans = _tokenize(
+            tokenizer,
+            rendered.text[start:end],
+            add_special=add_special and number == 0,
+            split_special=number % 2 == 1,
+        )
+        ids += piece_ids
+        spans += [(start + a, start + b) for a, b in piece_spans]
+    return ids, spans
+
+
+def _inside(span: Span, messages: tuple[Span, ...]) -> bool:
+    return span[0] < span[1] and any(start <= span[0] and span[1] <= end for start, end in messages)
+
+
+def _place(index: int, span: Span, rendered: Rendered, *, is_special: bool) -> PromptToken:
+    if index == 0:
+        return PromptToken(part="sink")
+    if is_special or span[0] == span[1]:
+        return PromptToken(part="special")
+    source = _overlapping(span, [(a, b) for _, a, b in rendered.sources])
+    if source is not None:
+        which, start, end = rendered.sources[source]
+        return PromptToken(
+            part="source", source=which, start=max(span[0], start) - start, end=min(span[1], end) - start
+        )
+    instruction = _overlapping(span, rendered.instructions)
+    return PromptToken(part="template" if instruction is None else "instruction")
+
+
+def _overlapping(span: Span, ranges: list[Span] | tuple[Span, ...]) -> int | None:
+    """The first of some sorted ranges that shares a character with `span`."""
+    first = bisect_right(ranges, span[0], key=lambda r: r[1])
+    return first if first < len(ranges) and ranges[first][0] < span[1] else None
+
+
+def _spans_by_decoding(tokenizer: Any, output: Generation) -> tuple[Span | None, ...]:
+    """Characters of generated tokens whose ids are not those the tokenizer would choose for the text.
+
+    The end of token i is where the decoded first i tokens stop agreeing with the text; a token that only
+    begins a character (a byte of an emoji) shares that character with the tokens that finish it.
+    """
+    special = set(tokenizer.all_special_ids)
+    spans: list[Span | None] = []
+    at = 0
+    for count, token in enumerate(output.token_ids, start=1):
+        if token in special:
+            spans.append(None)
+            continue
+        end = _agreement(decode(tokenizer, output.token_ids[:count]), output.text)
+        spans.append((at, max(end, min(at + 1, len(output.text)))) if at < len(output.text) else None)
+        at = max(at, end)
+    return tuple(spans)
+
+
+def _agreement(one: str, other: str) -> int:
+    """How many characters two texts share from their beginning."""
+    return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))

@@ -1,0 +1,76 @@
+"""From a name such as `huggingface:org/model` to an adapter, imported on use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from whence.providers.base import Provider
+from whence.providers.errors import InputError, MissingExtraError, UnknownProviderError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """`factory`: `module:attribute`. `takes_model`: whether a model's name follows the colon.
+
+    `extra`: what to install, and `packages`: the modules that tell whether it is installed.
+    """
+
+    factory: str
+    about: str
+    takes_model: bool = False
+    extra: str | None = None
+    packages: tuple[str, ...] = ()
+
+
+PROVIDERS: dict[str, Entry] = {
+    "demo": Entry(
+        factory="whence.demo.provider:load",
+        about="the bundled model: summarises synthetic discharge records",
+        extra="huggingface",
+        packages=("torch", "transformers"),
+    ),
+    "fake": Entry(
+        factory="whence.providers.fake:FakeProvider",
+        about="no model: known attributions, for tests",
+    ),
+    "huggingface": Entry(
+        factory="whence.providers.huggingface:HuggingFace",
+        about="a decoder-only model: a hub id or a local directory",
+        takes_model=True,
+        extra="huggingface",
+        packages=("torch", "transformers"),
+    ),
+}
+
+
+def resolve(name: str, **options: Any) -> Provider:
+    """The provider of that name: `demo`, `huggingface:org/model`. `options` go to the adapter.
+
+    Raises UnknownProviderError, MissingExtraError, InputError.
+    """
+    provider, colon, model = name.partition(":")
+    entry = PROVIDERS.get(provider)
+    if entry is None:
+        raise UnknownProviderError(
+            "provider", provider, PROVIDERS, "A local model is written huggingface:path/or/hub-id"
+        )
+    if entry.takes_model and not model:
+        raise InputError(f"{provider} needs the name of a model: {provider}:NAME")
+    if colon and not entry.takes_model:
+        raise InputError(f"{provider} has one model only: write {provider!r}, not {name!r}")
+    made: Provider = load_attribute(entry)(*([model] if entry.takes_model else []), **options)
+    return made
+
+
+def load_attribute(entry: Entry) -> Any:
+    """Import the adapter. Raises MissingExtraError where its package is not installed."""
+    module, _, attribute = entry.factory.partition(":")
+    try:
+        return getattr(import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if entry.extra is None or missing == "whence":
+            raise
+        raise MissingExtraError(entry.extra, missing) from error
