@@ -35,8 +35,8 @@ class Explainer:
             self._provider = provider
         else:
             raise TypeError(
-                f"{type(provider).__name__} is no provider; give a name such as 'demo', or for a loaded model "
-                "HuggingFace(model, tokenizer)"
+                f"{type(provider).__name__} is no provider; give a name such as 'demo', or "
+                "HuggingFace(model, tokenizer) for a loaded model"
             )
 
     def explain(

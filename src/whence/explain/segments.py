@@ -15,6 +15,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
+from operator import itemgetter
 from typing import Literal
 
 import regex  # type: ignore[import-untyped]
@@ -86,12 +87,8 @@ def assign_tokens(text: str, tokens: Sequence[Span | None], segments: Sequence[S
 
 def _holding(spans: Sequence[Span], at: int) -> int | None:
     """The index of the one of the sorted `spans` that holds the character `at`."""
-    index = bisect_right(spans, at, key=_start) - 1
+    index = bisect_right(spans, at, key=itemgetter(0)) - 1
     return index if index >= 0 and at < spans[index][1] else None
-
-
-def _start(span: Span) -> int:
-    return span[0]
 
 
 # What `str.isspace` and `str.strip` call blank; the four separators are no White_Space in Unicode.
@@ -192,8 +189,7 @@ _LAST_BEFORE_CAPITAL = _table(
     " pt pts hx dx tx rx sx fx temp wt ht max etc incl al rt abd resp bilat"
 )
 _LAST_BEFORE_STARTER = _table(
-    "st mt tab cap inj syp gen rev col capt lt sgt hon gov sen rep sr jr co corp inc ltd ave blvd dept hosp"
-    " univ"
+    "st mt tab cap inj syp gen rev col capt lt sgt hon gov sen rep sr jr co corp inc ltd ave blvd dept univ"
 )
 _STARTERS = _table(
     "The This That These Those There He She It We They You His Her Its Their Our My In On At After Before"
@@ -236,7 +232,7 @@ def _breaks(block: str) -> Iterator[int]:
     every full stop after a word, as its list of abbreviations joins `Lungs ok. Heart ok.`; the numbers of
     a list. A sentence of more than half a window may lose sight of what came before in it.
     """
-    copy = _NO_BRACKET.sub(",", _BLANKS.sub(lambda match: " " * len(match[0]), block))
+    copy = _NO_BRACKET.sub("-", _BLANKS.sub(lambda match: " " * len(match[0]), block))
     if bullet := _BULLET.match(copy):
         copy = "," * (bullet.end() - 1) + copy[bullet.end() - 1 :]
     copy = _NUMBERING.sub(lambda match: "1" * len(match[0]), _STOP.sub(_settle, copy))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from whence.providers.base import Provider
@@ -74,3 +75,8 @@ def load_attribute(entry: Entry) -> Any:
         if entry.extra is None or missing == "whence":
             raise
         raise MissingExtraError(entry.extra, missing) from error
+
+
+def installed(entry: Entry) -> bool:
+    """Whether the packages that an adapter needs are here; imports none of them."""
+    return all(find_spec(package) is not None for package in entry.packages)

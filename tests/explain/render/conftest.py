@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ Build = Callable[..., Explanation]
 def _partition(starts: Sequence[int], length: int) -> list[tuple[int, int]]:
     """Spans from each start to the next."""
     edges = [*starts, length]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(pairwise(edges))
 
 
 def _attention(values: np.ndarray[Any, np.dtype[np.float64]], **changes: Any) -> Result:
@@ -157,6 +158,67 @@ def _of_record(record: Record, results: Callable[..., tuple[Result, ...]]) -> Ex
         values=noise,
         results=results,
     )
+
+
+HOSTILE = {
+    "markup": "</script></style></title><img src=x onerror=alert(1)><script>alert(1)</script>",
+    "attribute": "\"><style>*{display:none}</style><a href='https://evil.test' style='x' onclick=\"y\">",
+    "entity": "&lt;b&gt; &#0; &amp;amp; <!-- ]]> <![CDATA[",
+    "template": "{{ 7 * 7 }}{% raw %}{# #}",
+    "terminal": "[bold red]x[/] :smile: \x1b[31mred\x1b]8;;https://evil.test\x07",
+    "controls": "a\x00b\x01c\x7fd\x85e\x9bf\x0bg\x0ch\ri",
+    "bidi": "dose \u202e05\u202c mg \u2066x\u2069\u200f\u061c",
+    "invisible": "no\u200b \ufefffever\u00ad\u2028\u2029\U000e0041\U000e0042",
+    "cjk": "患者は咳をしている。",
+    "emoji": "👩🏽‍⚕️ 🏳️‍🌈 1️⃣",
+    "marks": "Z\u0351\u0343\u0342a\u0323\u0307lgo e\u0301",
+    "persian": "می\u200cخواهم שלום",
+    "formula": '=HYPERLINK("https://evil.test")',
+    "lines": "  one\r\n\ttwo\n\n three  ",
+}
+"""Texts that break a page, a terminal or a table that is not careful."""
+
+
+@pytest.fixture(params=list(HOSTILE.values()), ids=list(HOSTILE))
+def hostile(request: pytest.FixtureRequest) -> str:
+    text: str = request.param
+    return text
+
+
+@pytest.fixture
+def filled(build: Build) -> Callable[[str], Explanation]:
+    """An explanation that says one text wherever a text can stand."""
+
+    def fill(text: str) -> Explanation:
+        method = MethodRecord(
+            name=text,
+            family="native_attention",
+            evidence="descriptive",
+            access="weights",
+            parameters={text: text},
+            fallbacks=(Fallback(method=text, reason=text),),
+        )
+        reason = Measure(reason=text)
+        made = build([(text, text)], text)
+        result = made.results[0].model_copy(
+            update={"method": method, "caveats": (text,), "fidelity": reason, "groundedness": reason}
+        )
+        return build(
+            [(text, text)],
+            text,
+            results=lambda _: (result, result),
+            model=text,
+            provider=text,
+            revision=text[:12],
+            id=text,
+            sources=(SourceRecord(id="s0", name=text, kind="document", text=text, metadata={text: text}),),
+            prompt=PromptRecord(
+                instruction=text,
+                messages=(MessageRecord(role="user", content=(text, SourceReference(source="s0"))),),
+            ),
+        )
+
+    return fill
 
 
 @pytest.fixture

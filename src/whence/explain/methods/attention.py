@@ -73,8 +73,8 @@ class NativeAttention:
                 elsewhere=to_elsewhere(outside),
             ),
             detail=to_detail(scores, task.ids) if task.detail else None,
-            fidelity=Measure(reason="not measured"),
-            groundedness=Measure(reason="not measured"),
+            fidelity=Measure(reason="no causal check was run"),
+            groundedness=Measure(reason="no causal check was run"),
             caveats=(CAVEAT,),
         )
         return Finding(layout=layout, result=result, tokens=_tokens(rows, task.output_text), calls=1)

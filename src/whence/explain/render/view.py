@@ -71,15 +71,19 @@ class Drawing:
         start, end = segment.start or 0, segment.end or 0
         drawn = self._sources[source]
         text = "".join(drawn[start : min(end, start + EXCERPT)])
+        words = text.strip()
         before = after = ""
-        if segment.kind in ("token", "word"):
-            before = _line_end("".join(drawn[max(0, start - CONTEXT) : start]), cut=start > CONTEXT)
-            after = _line_start("".join(drawn[end : end + CONTEXT]), cut=end + CONTEXT < len(drawn))
+        if words and segment.kind in ("token", "word"):
+            # The blanks of the segment itself belong to its surroundings.
+            lead, tail = text[: text.index(words)], text[text.index(words) + len(words) :]
+            before = _line_end("".join(drawn[max(0, start - CONTEXT) : start]) + lead, cut=start > CONTEXT)
+            after = _line_start(tail + "".join(drawn[end : end + CONTEXT]), cut=end + CONTEXT < len(drawn))
+        omitted = max(0, end - start - EXCERPT)
         return Quote(
             before=before,
-            text=text.strip() or blanks_visible(text),
-            after=after,
-            omitted=max(0, end - start - EXCERPT),
+            text=words or blanks_visible(text),
+            after="…" if omitted else after,
+            omitted=omitted,
             source=source,
         )
 

@@ -1,0 +1,197 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from whence.api.files import STANDARD_INPUT, read_source
+from whence.api.progress import shown_on
+from whence.api.sdk import Explainer
+from whence.demo.records import PROMPT, generate
+from whence.explain.methods import METHODS
+from whence.explain.render import FORMATS, save
+from whence.explain.render.text import to_terminal, to_text
+from whence.explain.schema import Explanation
+from whence.providers.errors import InputError, NameUnknownError, UnsupportedError, WhenceError
+from whence.providers.prompt import Source
+from whence.providers.registry import PROVIDERS, installed
+from whence.version import __version__
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+DEMO_SEED = 20
+EPILOG = (
+    "Exit codes: 0 explained; 1 the model or the machine failed; 2 the question could not be understood "
+    "(bad input, an unknown name, something this model cannot do); 130 interrupted."
+)
+
+app = typer.Typer(
+    name="whence",
+    help="Where did this output come from? What a language model read and used when it wrote something.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Run the command line; errors of Whence become one message and an exit code."""
+    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    try:
+        app(standalone_mode=True)
+    except WhenceError as error:
+        errors.print("error:", str(error), style="red", markup=False)
+        usage = isinstance(error, InputError | NameUnknownError | UnsupportedError)
+        sys.exit(EXIT_USAGE if usage else EXIT_FAILED)
+    except OSError as error:
+        errors.print("error:", str(error), style="red", markup=False)
+        sys.exit(EXIT_FAILED)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def explain(
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(help="Text files (UTF-8), each one a source; - or nothing reads standard input."),
+    ] = None,
+    prompt: Annotated[str, typer.Option("--prompt", "-p", help="What the model is asked to do.")] = PROMPT,
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="A provider and its model; see: whence models.")
+    ] = "demo",
+    method: Annotated[
+        str, typer.Option(help=f"How to explain: auto, {', '.join(METHODS)}; several separated by commas.")
+    ] = "auto",
+    segment_by: Annotated[
+        Literal["token", "word", "sentence", "paragraph", "source"],
+        typer.Option(help="What receives credit."),
+    ] = "sentence",
+    target_by: Annotated[
+        Literal["token", "word", "sentence", "whole"], typer.Option(help="What is explained.")
+    ] = "sentence",
+    output_text: Annotated[
+        str | None, typer.Option(help="Explain this text instead of letting the model answer.")
+    ] = None,
+    out: Annotated[
+        list[Path] | None,
+        typer.Option("--out", "-o", help="Also write a file: .html, .json, .csv or .txt. May be repeated."),
+    ] = None,
+    layers: Annotated[str | None, typer.Option(help="Average these layers only, such as 0,3.")] = None,
+    heads: Annotated[str | None, typer.Option(help="Average these heads only, such as 1,5.")] = None,
+    detail: Annotated[
+        bool, typer.Option("--detail", help="Keep the token level in the explanation.")
+    ] = False,
+    truncate: Annotated[
+        bool, typer.Option("--truncate", help="Leave out what does not fit into the model, and say so.")
+    ] = False,
+    max_tokens: Annotated[int, typer.Option(min=1, help="The longest answer, in tokens.")] = 512,
+    top: Annotated[int, typer.Option(min=1, help="How many passages to list for each target.")] = 3,
+) -> None:
+    """Explain each part of an answer by the parts of FILES that it came from."""
+    if not files and sys.stdin.isatty():
+        raise InputError("no file is given; name a text file, or pipe a text in")
+    sources = [read_source(path) for path in files or [STANDARD_INPUT]]
+    _show(
+        model,
+        prompt,
+        sources,
+        out=out or [],
+        top=top,
+        output=output_text,
+        method=[name.strip() for name in method.split(",")],
+        segment_by=segment_by,
+        target_by=target_by,
+        detail=detail,
+        truncate=truncate,
+        max_tokens=max_tokens,
+        **_given(layers=layers, heads=heads),
+    )
+
+
+@app.command()
+def models() -> None:
+    """List the providers: what each is, and whether it is installed here."""
+    table = Table("write", "what it is", "installed", box=None, header_style="bold")
+    for name, entry in PROVIDERS.items():
+        here = "yes" if installed(entry) else f"no: pip install 'whence[{entry.extra}]'"
+        table.add_row(f"{name}:NAME" if entry.takes_model else name, entry.about, here)
+    Console().print(table)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of an explanation."""
+    typer.echo(json.dumps(Explanation.model_json_schema(), indent=2))
+
+
+@app.command()
+def demo(
+    out_dir: Annotated[Path, typer.Option(help="Where demo.html and demo.json are written.")] = Path(),
+) -> None:
+    """Explain a synthetic discharge record with the bundled model; nothing to configure."""
+    record = generate(DEMO_SEED)
+    sources = [Source(text=record.text, name="record")]
+    _show("demo", PROMPT, sources, out=[out_dir / "demo.html", out_dir / "demo.json"], detail=True)
+
+
+def _show(
+    model: str, prompt: str, sources: list[Source], *, out: list[Path], top: int = 3, **arguments: Any
+) -> None:
+    """Explain, print, and write the files. A file that could not be written is refused beforehand."""
+    for path in out:
+        if path.suffix.lower() not in FORMATS:
+            raise InputError(f"--out {path}: the ending says how to write; use one of {', '.join(FORMATS)}")
+        if not path.parent.is_dir():
+            raise InputError(f"--out {path}: there is no directory {path.parent}")
+    screen = Console()
+    try:
+        with Explainer(model) as explainer, shown_on(Console(stderr=True)) as progress:
+            explanation = explainer.explain(prompt, sources=sources, progress=progress, **arguments)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("interrupted")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    if screen.is_terminal:
+        screen.print(to_terminal(explanation, k=top))
+    else:
+        typer.echo(to_text(explanation, k=top))
+    for path in out:
+        Console(stderr=True, highlight=False).print(f"wrote {save(explanation, path)}", markup=False)
+
+
+def _given(**lists: str | None) -> dict[str, list[int]]:
+    """Numbers separated by commas, for each option that was given."""
+    given: dict[str, list[int]] = {}
+    for name, text in lists.items():
+        if text is not None:
+            try:
+                given[name] = [int(number) for number in text.split(",")]
+            except ValueError as error:
+                raise InputError(f"--{name} is {text!r}; write numbers such as 0,3") from error
+    return given
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""Progress on a terminal; nothing where the output is piped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
+from rich.progress import Progress as Bars
+
+from whence.providers.base import Progress, Step
+
+LABELS = {"load": "loading the model", "generate": "writing", "attend": "observing attention"}
+
+
+@contextmanager
+def shown_on(console: Console) -> Iterator[Progress | None]:
+    """A callback that draws one bar for each stage; None where nobody would see it."""
+    if not console.is_terminal:
+        yield None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Bars(*columns, console=console, transient=True) as bars:
+        tasks = {stage: bars.add_task(label, visible=False, total=None) for stage, label in LABELS.items()}
+
+        def report(step: Step) -> None:
+            bars.update(tasks[step.stage], completed=step.done, total=step.total, visible=True)
+
+        yield report
