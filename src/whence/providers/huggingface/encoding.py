@@ -165,4 +165,5 @@ def _spans_by_decoding(tokenizer: Any, output: Generation) -> tuple[Span | None,
 
 def _agreement(one: str, other: str) -> int:
     """How many characters two texts share from their beginning."""
-    return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    pairs = zip(one, other, strict=False)
+    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))

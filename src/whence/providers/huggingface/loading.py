@@ -13,7 +13,10 @@ import torch
 from huggingface_hub import scan_cache_dir
 from huggingface_hub.errors import CacheNotFound, HFValidationError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+)
 from transformers.utils import logging
 
 from whence.providers.errors import ModelLoadError, UnknownModelError, UnsupportedError
@@ -81,12 +84,18 @@ def load(
 
 def require_decoder_only(config: Any) -> None:
     """Raise UnsupportedError for encoders and encoder-decoders."""
-    if config.is_encoder_decoder or config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
-        kind = "an encoder-decoder" if config.is_encoder_decoder else "not a causal language model"
-        raise UnsupportedError(
-            f"{config.model_type} is {kind}; decoder-only models (llama, qwen, mistral, gemma, gpt2, ...) "
-            "can be explained"
-        )
+    if config.is_encoder_decoder:
+        kind = "an encoder-decoder"
+    elif config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        kind = "not a causal language model"
+    elif config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not getattr(config, "is_decoder", False):
+        kind = "an encoder"
+    else:
+        return
+    raise UnsupportedError(
+        f"{config.model_type} is {kind}; decoder-only models (llama, qwen, mistral, gemma, gpt2, ...) can be "
+        "explained"
+    )
 
 
 def require_offsets(tokenizer: Any) -> Any:

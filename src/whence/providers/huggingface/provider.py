@@ -14,7 +14,7 @@ import anyio.to_thread
 import torch
 
 from whence.providers.base import Capabilities, Progress, Step
-from whence.providers.errors import ContextLengthError, UnknownLayerError
+from whence.providers.errors import CaptureError, ContextLengthError, UnknownLayerError
 from whence.providers.huggingface.attention import RowCollector, collect_rows
 from whence.providers.huggingface.encoding import EncodedPrompt, encode_output, encode_prompt
 from whence.providers.huggingface.generation import generate
@@ -160,7 +160,9 @@ def _attend(
     progress: Progress | None,
 ) -> AttentionRows:
     config = loaded.model.config.get_text_config()
-    layers, heads = config.num_hidden_layers, config.num_attention_heads
+    layers, heads = config.num_hidden_layers, getattr(config, "num_attention_heads", 0)
+    if not heads:
+        raise CaptureError(f"{config.model_type} has no attention heads: there is no attention to observe")
     _require_known("layer", query.layers, layers)
     _require_known("head", query.heads, heads)
     answer = encode_output(loaded.tokenizer, output)

@@ -1,0 +1,357 @@
+"""The adapter: the model is as it was, passes do not disturb each other, and cancelled work stops."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import numpy as np
+import pytest
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoModelForSeq2SeqLM,
+    BertConfig,
+    FalconConfig,
+    LlamaForCausalLM,
+    MambaConfig,
+    T5Config,
+)
+
+from whence.providers.base import Attends, Provider, Step
+from whence.providers.errors import (
+    CaptureError,
+    ContextLengthError,
+    ModelLoadError,
+    UnknownLayerError,
+    UnknownModelError,
+    UnsupportedError,
+)
+from whence.providers.huggingface import HuggingFace
+from whence.providers.observations import AttentionQuery, AttentionRows, Generation
+from whence.providers.prompt import Prompt, build_prompt
+
+MakeModel = Callable[..., LlamaForCausalLM]
+PROMPT = build_prompt("Summarise.", sources=["The patient is allergic to latex.", "Stopped taking warfarin."])
+OUTPUT = "Allergic to latex. Stopped warfarin."
+ALL = AttentionQuery()
+
+
+def attend(
+    provider: HuggingFace, prompt: Prompt = PROMPT, output: str | Generation = OUTPUT
+) -> AttentionRows:
+    return anyio.run(lambda: provider.attend(prompt, output, ALL))
+
+
+def state_of(model: Any) -> dict[str, Any]:
+    return {
+        "weights": {name: value.clone() for name, value in model.state_dict().items()},
+        "training": [module.training for module in model.modules()],
+        "attention": [m.config._attn_implementation for m in model.modules() if hasattr(m, "config")],
+        "config": model.config.to_dict(),
+        "generation": copy.deepcopy(model.generation_config.to_dict()),
+        "gradients": [parameter.requires_grad for parameter in model.parameters()],
+        "hooks": [(len(m._forward_hooks), len(m._forward_pre_hooks)) for m in model.modules()],
+    }
+
+
+def assert_same(one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert all(torch.equal(one["weights"][name], other["weights"][name]) for name in one["weights"])
+    assert {k: v for k, v in one.items() if k != "weights"} == {
+        k: v for k, v in other.items() if k != "weights"
+    }
+
+
+def test_it_is_a_provider_that_attends(make_model: MakeModel, tokenizer: Any) -> None:
+    provider = HuggingFace(make_model(), tokenizer)
+    assert isinstance(provider, Provider)
+    assert isinstance(provider, Attends)
+
+
+@pytest.mark.parametrize("implementation", ["sdpa", "eager"])
+@pytest.mark.parametrize("training", [True, False])
+def test_after_an_explanation_the_model_is_as_it_was(
+    make_model: MakeModel, tokenizer: Any, implementation: str, training: bool
+) -> None:
+    model = make_model(attention_dropout=0.5).train(training)
+    model.model.layers[1].train(not training)
+    model.set_attn_implementation(implementation)
+    before = state_of(model)
+    provider = HuggingFace(model, tokenizer)
+    anyio.run(lambda: provider.generate(PROMPT, max_tokens=5, seed=0))
+    first = attend(provider)
+    assert_same(before, state_of(model))
+    np.testing.assert_array_equal(first.rows, attend(provider).rows)  # no dropout while observed
+
+
+def test_the_row_is_that_of_the_predicting_position(make_model: MakeModel, tokenizer: Any) -> None:
+    model = make_model().eval()
+    rows = attend(HuggingFace(model, tokenizer))
+    (turn,) = PROMPT.turns()
+    ids = tokenizer.apply_chat_template(
+        [{"role": "user", "content": turn.text}], add_generation_prompt=True, tokenize=True, return_dict=False
+    )
+    output = tokenizer(OUTPUT, add_special_tokens=False)["input_ids"]
+    model.set_attn_implementation("eager")
+    with torch.no_grad():
+        seen = model(torch.tensor([ids + output]), output_attentions=True)
+    mean = torch.stack(seen.attentions).mean(dim=(0, 2))[0]
+    assert rows.rows.shape == (len(output), len(ids) + len(output) - 1)
+    for t in range(len(output)):
+        np.testing.assert_allclose(
+            rows.rows[t], mean[len(ids) + t - 1, : rows.rows.shape[1]].numpy(), atol=1e-5, rtol=0
+        )
+    logprobs = torch.log_softmax(seen.logits[0, len(ids) - 1 : -1].float(), -1)
+    np.testing.assert_allclose(
+        rows.output.logprobs_nats, [logprobs[t, i].item() for t, i in enumerate(output)], atol=1e-4
+    )
+    np.testing.assert_allclose(rows.rows.sum(axis=1), 1, atol=1e-5)
+
+
+def test_a_generation_keeps_its_ids_and_is_greedy(make_model: MakeModel, tokenizer: Any) -> None:
+    model = make_model(eos_token_id=None).eval()
+    provider = HuggingFace(model, tokenizer)
+    generation = anyio.run(lambda: provider.generate(PROMPT, max_tokens=12, seed=0))
+    assert generation.finish == "length"
+    assert generation.output_tokens == 12
+    rows = attend(provider, output=generation)
+    assert len(rows.rows) == 12
+    # What a greedy model wrote is, at each step, what it held most probable.
+    with torch.no_grad():
+        (turn,) = PROMPT.turns()
+        ids = tokenizer.apply_chat_template(
+            [{"role": "user", "content": turn.text}], add_generation_prompt=True, return_dict=False
+        )
+        logits = model(torch.tensor([[*ids, *generation.token_ids]])).logits[0, len(ids) - 1 : -1]
+    assert tuple(logits.argmax(-1).tolist()) == generation.token_ids
+
+
+def test_two_models_and_many_threads_do_not_disturb_each_other(make_model: MakeModel, tokenizer: Any) -> None:
+    models = [make_model(seed).eval() for seed in (1, 2)]
+    # Two providers for the first model: its passes must wait for each other all the same.
+    providers = [
+        HuggingFace(models[0], tokenizer),
+        HuggingFace(models[0], tokenizer),
+        HuggingFace(models[1], tokenizer),
+    ]
+    outputs = [f"Allergic to latex {n}." for n in range(8)]
+    alone = {(p, o): attend(providers[p], output=o).rows for p in (0, 2) for o in outputs}
+    plain = models[0](torch.tensor([[5, 6, 7]])).logits
+    wrong: list[str] = []
+
+    def explain(which: int, output: str) -> None:
+        rows = attend(providers[which], output=output).rows
+        if not np.array_equal(rows, alone[(0 if which < 2 else 2, output)]):
+            wrong.append(f"{which} {output}")
+
+    def use_the_model() -> None:
+        logits = [models[0](torch.tensor([[5, 6, 7]])).logits for _ in range(20)]
+        if not all(torch.equal(own, plain) for own in logits):
+            wrong.append("a forward pass of the caller's own changed")
+
+    threads = [threading.Thread(target=explain, args=(p, o)) for p in range(3) for o in outputs]
+    threads.append(threading.Thread(target=use_the_model))
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_a_cancelled_forward_stops_within_one_layer(make_model: MakeModel, tokenizer: Any) -> None:
+    model = make_model(num_hidden_layers=40)
+    provider = HuggingFace(model, tokenizer)
+    before = state_of(model)
+    layers: list[int] = []
+
+    async def main() -> None:
+        with anyio.CancelScope() as scope:
+
+            def report(step: Step) -> None:
+                layers.append(step.done)
+                if step.done == 3:
+                    anyio.from_thread.run_sync(scope.cancel)
+
+            await provider.attend(PROMPT, OUTPUT, ALL, progress=report)
+        assert scope.cancelled_caught
+
+    anyio.run(main)
+    assert layers == [0, 1, 2, 3]
+    assert_same(before, state_of(model))
+    assert attend(provider).rows.shape[0] > 0
+
+
+def test_a_cancelled_generation_stops_within_one_token(make_model: MakeModel, tokenizer: Any) -> None:
+    provider = HuggingFace(make_model(eos_token_id=None), tokenizer)
+    written: list[int] = []
+
+    async def main() -> None:
+        with anyio.CancelScope() as scope:
+
+            def report(step: Step) -> None:
+                written.append(step.done)
+                if step.done == 4:
+                    anyio.from_thread.run_sync(scope.cancel)
+
+            await provider.generate(PROMPT, max_tokens=100, seed=0, progress=report)
+        assert scope.cancelled_caught
+
+    anyio.run(main)
+    assert written == [1, 2, 3, 4]
+
+
+def test_waiting_for_a_busy_model_can_be_cancelled(make_model: MakeModel, tokenizer: Any) -> None:
+    provider = HuggingFace(make_model(), tokenizer)
+    busy, finish = threading.Event(), threading.Event()
+
+    def hold(_: Step) -> None:
+        busy.set()
+        finish.wait(timeout=60)
+
+    holder = threading.Thread(
+        target=lambda: anyio.run(lambda: provider.attend(PROMPT, OUTPUT, ALL, progress=hold))
+    )
+    holder.start()
+    assert busy.wait(timeout=60)
+
+    async def wait_a_little() -> bool:
+        with anyio.move_on_after(0.2) as scope:
+            await provider.attend(PROMPT, OUTPUT, ALL)
+        return scope.cancelled_caught
+
+    assert anyio.run(wait_a_little)
+    assert holder.is_alive(), "the wait was cancelled, not what it waited for"
+    finish.set()
+    holder.join()
+
+
+def test_a_prompt_beyond_the_context_says_by_how_many_tokens(make_model: MakeModel, tokenizer: Any) -> None:
+    provider = HuggingFace(make_model(max_position_embeddings=64), tokenizer)
+    long = build_prompt("Summarise.", sources=["latex " * 200])
+    with pytest.raises(ContextLengthError) as caught:
+        attend(provider, prompt=long)
+    assert caught.value.tokens - caught.value.limit_tokens == caught.value.excess_tokens > 0
+    assert str(caught.value.excess_tokens) in str(caught.value)
+    with pytest.raises(ContextLengthError):
+        anyio.run(lambda: provider.generate(long, max_tokens=5, seed=0))
+
+
+def test_an_answer_that_reaches_the_end_of_the_context_is_cut(make_model: MakeModel, tokenizer: Any) -> None:
+    provider = HuggingFace(make_model(max_position_embeddings=64, eos_token_id=None), tokenizer)
+    generation = anyio.run(lambda: provider.generate(PROMPT, max_tokens=500, seed=0))
+    assert generation.finish == "length"
+    assert generation.prompt_tokens is not None
+    assert generation.prompt_tokens + len(generation.token_ids) == 64
+
+
+@pytest.mark.parametrize(("layers", "heads"), [((3,), None), (None, (4,)), ((-1,), None)])
+def test_an_unknown_layer_or_head_is_refused_with_those_that_exist(
+    make_model: MakeModel, tokenizer: Any, layers: tuple[int, ...] | None, heads: tuple[int, ...] | None
+) -> None:
+    provider = HuggingFace(make_model(), tokenizer)
+    query = AttentionQuery(layers=layers, heads=heads)
+    with pytest.raises(UnknownLayerError, match=r"0 to [23]"):
+        anyio.run(lambda: provider.attend(PROMPT, OUTPUT, query))
+
+
+@pytest.mark.parametrize(
+    ("maker", "config"),
+    [
+        (
+            AutoModelForMaskedLM,
+            BertConfig(
+                vocab_size=50,
+                hidden_size=16,
+                num_hidden_layers=1,
+                num_attention_heads=2,
+                intermediate_size=16,
+            ),
+        ),
+        (
+            AutoModelForSeq2SeqLM,
+            T5Config(vocab_size=50, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2),
+        ),
+    ],
+)
+def test_other_architectures_are_refused_by_name(maker: Any, config: Any, tokenizer: Any) -> None:
+    with pytest.raises(UnsupportedError, match=config.model_type):
+        HuggingFace(maker.from_config(config), tokenizer)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        FalconConfig(vocab_size=1662, hidden_size=32, num_hidden_layers=2, num_attention_heads=4),
+        MambaConfig(vocab_size=1662, hidden_size=32, num_hidden_layers=2),
+    ],
+)
+def test_attention_that_is_not_seen_is_an_error_and_never_zeros(config: Any, tokenizer: Any) -> None:
+    provider = HuggingFace(AutoModelForCausalLM.from_config(config), tokenizer)
+    with pytest.raises((CaptureError, UnsupportedError)):
+        attend(provider)
+
+
+def test_a_saved_model_gives_the_same_rows_and_a_digest(
+    make_model: MakeModel, tokenizer: Any, tmp_path: Path
+) -> None:
+    model = make_model().eval()
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    provider = HuggingFace(str(tmp_path), device="cpu")
+    np.testing.assert_array_equal(attend(provider).rows, attend(HuggingFace(model, tokenizer)).rows)
+    revision = anyio.run(provider.capabilities).revision
+    assert revision is not None
+    assert revision.startswith("sha256:")
+
+
+def test_a_name_that_is_no_model_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(UnknownModelError, match="no/such-model"):
+        anyio.run(HuggingFace("no/such-model").capabilities)
+
+
+def test_a_pickle_is_not_loaded(make_model: MakeModel, tokenizer: Any, tmp_path: Path) -> None:
+    model = make_model()
+    model.config.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
+    with pytest.raises(ModelLoadError, match="safetensors"):
+        anyio.run(HuggingFace(str(tmp_path)).capabilities)
+
+
+def test_a_checkpoint_with_missing_weights_is_refused(
+    make_model: MakeModel, tokenizer: Any, tmp_path: Path
+) -> None:
+    make_model(num_hidden_layers=1).save_pretrained(tmp_path)
+    make_model(num_hidden_layers=2).config.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(ModelLoadError, match="would be random"):
+        anyio.run(HuggingFace(str(tmp_path)).capabilities)
+
+
+def test_remote_code_does_not_run_by_itself(make_model: MakeModel, tokenizer: Any, tmp_path: Path) -> None:
+    make_model().save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    config = (tmp_path / "config.json").read_text()
+    (tmp_path / "config.json").write_text(
+        config.replace(
+            '"model_type": "llama"', '"model_type": "trap", "auto_map": {"AutoConfig": "trap.Trap"}'
+        )
+    )
+    (tmp_path / "trap.py").write_text(f"open({str(tmp_path / 'sprung')!r}, 'w')\nclass Trap: pass\n")
+    with pytest.raises(ModelLoadError):
+        anyio.run(HuggingFace(str(tmp_path)).capabilities)
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_a_slow_tokenizer_is_refused(make_model: MakeModel) -> None:
+    class Slow:
+        is_fast = False
+
+    with pytest.raises(ModelLoadError, match="fast"):
+        HuggingFace(make_model(), Slow())
