@@ -47,9 +47,11 @@ clean: ## remove what the tools and the demo left behind; keeps .venv
 	$(PYTHON) -m venv $@ || { rm -rf $@; exit 1; }
 
 .venv/.demo: pyproject.toml constraints.txt | .venv
+	@echo 'Installing into .venv: a few minutes the first time.'
 	$(PIP) install -c constraints.txt -e '.[huggingface]'
 	@touch $@
 
 .venv/.dev: pyproject.toml constraints.txt | .venv
+	@echo 'Installing into .venv: a few minutes the first time.'
 	$(PIP) install -c constraints.txt -e '.[huggingface,dev]'
 	@touch .venv/.demo $@

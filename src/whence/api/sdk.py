@@ -10,7 +10,8 @@ from typing import Any, Self
 
 from whence.api.background import submit
 from whence.explain.engine import Request, explain
-from whence.explain.schema import Explanation, SegmentKind, TargetKind
+from whence.explain.schema import Explanation
+from whence.explain.segments import SegmentKind, TargetKind
 from whence.providers.base import Progress, Provider
 from whence.providers.errors import InputError, UnsupportedError
 from whence.providers.prompt import Message, Source, build_prompt

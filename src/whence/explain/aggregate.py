@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from whence.explain.layout import NOWHERE, Layout, SourceToken, lay_out
 from whence.explain.packing import pack
 from whence.explain.result import Detail, Elsewhere, Result, Scores
-from whence.explain.schema import Explanation, SegmentKind, TargetKind
-from whence.explain.segments import Span
+from whence.explain.schema import Explanation
+from whence.explain.segments import SegmentKind, Span, TargetKind
 from whence.providers.errors import UnsupportedError
 from whence.providers.observations import AttentionRows
 

@@ -16,12 +16,11 @@ from whence.explain.schema import (
     MessageRecord,
     Output,
     PromptRecord,
-    SegmentKind,
     SourceRecord,
     SourceReference,
-    TargetKind,
     now,
 )
+from whence.explain.segments import SegmentKind, TargetKind
 from whence.explain.truncation import Shortened, shorten
 from whence.providers.base import Capabilities, Progress, Provider
 from whence.providers.errors import ContextLengthError, EmptyOutputError, InputError
@@ -48,9 +47,8 @@ class Request:
     parameters: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        segment_kinds = [kind for kind in get_args(SegmentKind) if kind != "region"]
         for name, value, kinds in (
-            ("segment_by", self.segment_by, segment_kinds),
+            ("segment_by", self.segment_by, get_args(SegmentKind)),
             ("target_by", self.target_by, get_args(TargetKind)),
         ):
             if value not in kinds:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from whence.explain.schema import Segment, SegmentKind, Target, TargetKind
-from whence.explain.segments import Span, assign_tokens, split
+from whence.explain.schema import Segment, Target
+from whence.explain.segments import SegmentKind, Span, TargetKind, assign_tokens, split
 
 NOWHERE = -1
 SourceToken = tuple[int, int, int]

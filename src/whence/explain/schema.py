@@ -283,7 +283,11 @@ class Explanation(Part):
             share=share,
         )
 
-    def at(self, segment_by: SegmentKind, *, target_by: TargetKind | None = None) -> Explanation:
+    def at(
+        self,
+        segment_by: Literal["token", "word", "sentence", "paragraph", "source"],
+        *,
+        target_by: TargetKind | None = None) -> Explanation:
         """The same explanation at another granularity, from its token-level detail; no model is asked.
 
         Results whose scores do not add up (ablation, claims), or that kept no detail, raise

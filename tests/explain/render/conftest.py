@@ -150,6 +150,7 @@ def _of_record(record: Record, results: Callable[..., tuple[Result, ...]]) -> Ex
     for row, support in zip(noise, record.truth, strict=True):
         for line in support.lines:
             row[line] += rng.uniform(0.2, 0.7) / len(support.lines)
+        row /= max(1.0, row.sum() / 0.95)
     return _build(
         [("admission note", record.text)],
         record.summary,

@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from whence.explain.render import scale
 from whence.explain.render.html import to_frame, to_html
 from whence.explain.render.visible import visible
 from whence.explain.result import Result
@@ -175,12 +176,31 @@ def test_the_shades_are_those_of_the_fixed_scale(build: Build) -> None:
     assert marks[5:] == ["s5", "s4", "s3", "s2", "s1"]
 
 
+def test_the_record_is_shaded_by_the_primary_method(compared: Explanation) -> None:
+    page = to_html(compared)
+    expected = [f's{scale.step(share)}">{text}</span>' for share, text in (
+        (compared.shares(0)[:, 0].max(), "Mr. Ivanov is a 95-year-old man."),
+        (compared.shares(0)[:, 1].max(), "The patient was admitted with bronchitis."),
+    )]  # fmt: skip
+    assert expected[0].startswith("s4")
+    assert all(mark in page for mark in expected)
+
+
 def test_a_word_is_shown_in_its_line(build: Build) -> None:
     text = "Heading\nTake 30 mg daily.\nNext line"
     starts = [[0, 8, 13, 16, 19, 25, 26]]
     values = [[0, 0, 0.5, 0, 0, 0, 0]]
     html = to_html(build([("note", text)], segment_starts=starts, segment_kind="word", values=values))
     assert 'lang="">Take <mark class="s5">30</mark> mg daily.</p>' in html
+
+
+def test_the_surroundings_of_a_word_are_whole_words(build: Build) -> None:
+    text = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
+    starts = [[0, *(match.end() for match in re.finditer(" ", text))]]
+    values = [[0.5 if i == 9 else 0 for i in range(16)]]
+    html = to_html(build([("note", text)], segment_starts=starts, segment_kind="word", values=values))
+    assert ">… three four five six seven eight nine <mark" in html
+    assert "ten</mark> eleven twelve thirteen fourteen fifteen …<" in html
 
 
 def test_a_long_passage_is_cut_in_the_list_and_whole_in_the_record(build: Build) -> None:
@@ -192,7 +212,7 @@ def test_a_long_passage_is_cut_in_the_list_and_whole_in_the_record(build: Build)
 
 @pytest.mark.parametrize("kind", ["token", "word"])
 def test_tokens_that_leave_gaps_or_share_a_character_keep_the_record_whole(build: Build, kind: str) -> None:
-    spans = [(1, 2), (3, 4), (3, 4), (3, 5)] if kind == "token" else [(0, 3), (3, 6)]
+    spans = [(1, 2), (3, 4), (3, 6), (4, 5), (4, 6)] if kind == "token" else [(0, 3), (3, 6)]
     segments = tuple(
         Segment.model_validate({"source": "s0", "kind": kind, "start": a, "end": b}) for a, b in spans
     )

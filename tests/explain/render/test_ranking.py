@@ -46,8 +46,10 @@ def test_the_parts_of_elsewhere_add_up_to_it_largest_first(explanation: Explanat
 
 
 def test_ties_stand_in_reading_order(build: Callable[..., Explanation]) -> None:
-    made = build(TEXTS, segment_starts=STARTS, values=[[0.1, 0.2, 0.1, 0.2]])
-    assert [r.segment for r in rank(made, 0, 4).balances[0].top] == [1, 3, 0, 2]
+    values = [0.03 if i % 2 else 0.01 for i in range(40)]
+    made = build([("note", "x" * 40)], segment_starts=[list(range(40))], values=[values])
+    listed = [r.segment for r in rank(made, 0, 40).balances[0].top]
+    assert listed == [*range(1, 40, 2), *range(0, 40, 2)]
 
 
 def test_the_peak_is_the_largest_share_of_any_target(explanation: Explanation) -> None:
@@ -70,7 +72,7 @@ def test_scores_below_zero_are_counted_beyond_the_noise(
     assert (balance.found, balance.against, balance.lowest) == (2.0, 1, -0.5)
     assert balance.parts is None
     words = describe.found(balance, made.results[0].scores)
-    assert words.startswith("In all 2 nats above noise. 1 passage scores below zero, the lowest −0.5 nats")
+    assert words.startswith("Sum above noise: 2 nats. 1 passage scores below zero, the lowest −0.5 nats")
     assert describe.elsewhere_percent(balance) == "–"
     assert describe.elsewhere(balance).startswith("not measured")
 

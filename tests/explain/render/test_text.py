@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from rich.console import Console
 
+from whence.explain.render import scale
 from whence.explain.render.text import to_terminal, to_text
 from whence.explain.render.visible import visible
 from whence.explain.schema import Explanation, Segment, SourceRecord
@@ -83,15 +84,30 @@ def test_the_text_says_when_an_output_was_cut_or_given(build: Callable[..., Expl
 
 def test_a_terminal_shows_every_passage_and_the_record_in_shades(explanation: Explanation) -> None:
     text = on_terminal(explanation)
-    plain = SGR.sub("", text)
-    for target in range(len(explanation.output.targets)):
+    plain = " ".join(SGR.sub("", text).split())  # the record is wrapped
+    targets = len(explanation.output.targets)
+    assert plain.count(explanation.segment_text(0).strip()) >= targets, "the record stands under each target"
+    for target in range(targets):
         for passage in explanation.top(target):
-            assert plain.count(passage.text.strip()) >= 2
+            assert plain.count(passage.text.strip()) >= targets + 1
     strongest = explanation.top(3, 1)[0]
     assert strongest.share > 0.5
     assert re.search(r"\x1b\[[0-9;]*48;2;85;155;217m" + re.escape(strongest.text.strip()), text)
-    assert f"{strongest.text.strip()} [4]" in plain
     assert plain.rstrip().endswith(explanation.results[0].caveats[-1])
+
+
+def test_each_target_shades_the_record_by_its_own_shares_of_the_primary_method(compared: Explanation) -> None:
+    shown = on_terminal(compared)
+    passages = [i for i, _ in enumerate(compared.segments)]
+    record = "".join(compared.segment_text(i) for i in passages).split("\n")[0]
+    backgrounds = ("230;241;250", "205;227;245", "169;207;238", "125;180;227", "85;155;217")
+    first = compared.segment_text(0).strip()
+    assert record.startswith(first)
+    # Under each target the record begins with the first passage, in the shade of its share for that target.
+    shades = [scale.step(share) for share in compared.shares(0)[:, 0]]
+    assert len(set(shades)) > 1, "the targets differ, or this test would find nothing"
+    under_its_name = re.findall(rf"admission note\x1b\[0m\s*\n((?:\x1b\[[0-9;]*m)?){re.escape(first)}", shown)
+    assert [next((n for n, b in enumerate(backgrounds, 1) if b in style), 0) for style in under_its_name] == shades
 
 
 def test_without_colour_the_upper_steps_are_still_underlined(explanation: Explanation) -> None:
@@ -112,8 +128,9 @@ def test_regions_of_an_image_stand_with_their_numbers(build: Callable[..., Expla
     regions = tuple(Segment(source="x", kind="region", box=(0, 0, 1, n)) for n in (1, 2))
     made = build(sources=(image,), segments=regions, values=[[0.5, 0.0]], prompt=_prompt())
     plain = SGR.sub("", on_terminal(made))
-    assert "the region from (0, 0) to (1, 1), in pixels [1]" in plain
-    assert "the region from (0, 0) to (1, 2), in pixels\n" in plain.replace(" \n", "\n").replace("  ", "")
+    record = plain.split("X-ray")[-1]
+    assert "the region from (0, 0) to (1, 1), in pixels" in record
+    assert "the region from (0, 0) to (1, 2), in pixels" in record
 
 
 def _prompt() -> object:

@@ -8,7 +8,8 @@ from typing import Protocol
 
 from whence.explain.layout import Layout
 from whence.explain.result import Fallback, Result
-from whence.explain.schema import OutputToken, SegmentKind, TargetKind
+from whence.explain.schema import OutputToken
+from whence.explain.segments import SegmentKind, TargetKind
 from whence.providers.base import Capabilities, Progress, Provider
 from whence.providers.observations import Generation
 from whence.providers.prompt import Prompt

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from whence.explain.render.ranking import Balance, Ranked
 from whence.explain.render.scale import NBSP, percent, quantity
 from whence.explain.render.visible import visible
@@ -20,6 +22,12 @@ def short_revision(revision: str) -> str:
     """A revision for a heading: twelve characters of a digest, after its algorithm's name."""
     algorithm, colon, digest = revision.rpartition(":")
     return visible(f"{algorithm}{colon}{digest[:12]}…" if len(digest) > 12 else revision)
+
+
+def moment(time: datetime) -> str:
+    """A moment to the minute, with its distance from UTC."""
+    text = time.isoformat(" ", "minutes")
+    return f"{text[:16]} UTC{text[16:]}"
 
 
 def counted(number: int, noun: str) -> str:
@@ -53,7 +61,7 @@ def found(balance: Balance, scores: Scores) -> str:
     if not scores.signed:
         return ""
     unit = UNITS[scores.unit]
-    text = f"In all {quantity(balance.found)} {unit} above {'noise' if scores.noise_floor else 'zero'}."
+    text = f"Sum above {'noise' if scores.noise_floor else 'zero'}: {quantity(balance.found)} {unit}."
     if balance.against:
         verb = "scores" if balance.against == 1 else "score"
         text += (

@@ -65,7 +65,7 @@ def head(explanation: Explanation) -> Iterator[Line]:
     revision = f", revision {describe.short_revision(explanation.revision)}" if explanation.revision else ""
     yield Line(label="Model", body=Text(f"{visible(explanation.model)}{revision}"))
     yield Line(label="Provider", body=Text(visible(explanation.provider)))
-    yield Line(label="Made", body=Text(explanation.created_at.isoformat(" ", "minutes")))
+    yield Line(label="Made", body=Text(describe.moment(explanation.created_at)))
     for key, result in _by_key(explanation):
         yield Line(label=f"Evidence {key}".strip(), body=Text(wording.EVIDENCE[result.method.evidence]))
     if explanation.output.finish == "length":
@@ -75,16 +75,14 @@ def head(explanation: Explanation) -> Iterator[Line]:
     yield _blank()
 
 
-def targets(drawing: Drawing, rankings: Sequence[Ranking]) -> Iterator[Line]:
-    """Each target: its best passages, the others, elsewhere, and the checks."""
-    explanation = drawing.explanation
-    for target in range(len(explanation.output.targets)):
-        yield Line(label=f"{target + 1}", body=Text(drawing.target(target), style=STRONG))
-        for (key, result), ranking in zip(_by_key(explanation), rankings, strict=True):
-            if key:
-                yield Line(label=key, body=Text(visible(result.method.name), style=QUIET), right=True)
-            yield from _balance(drawing, result, ranking.balances[target], target)
-        yield _blank()
+def target(drawing: Drawing, rankings: Sequence[Ranking], index: int) -> Iterator[Line]:
+    """One target: its best passages, the others, elsewhere, and the checks."""
+    yield Line(label=f"{index + 1}", body=Text(drawing.target(index), style=STRONG))
+    for (key, result), ranking in zip(_by_key(drawing.explanation), rankings, strict=True):
+        if key:
+            yield Line(label=key, body=Text(visible(result.method.name), style=QUIET), right=True)
+        yield from _balance(drawing, result, ranking.balances[index], index)
+    yield _blank()
 
 
 def _balance(drawing: Drawing, result: Result, balance: Balance, target: int) -> Iterator[Line]:

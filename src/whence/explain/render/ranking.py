@@ -49,10 +49,16 @@ class Balance:
 
 @dataclass(frozen=True, kw_only=True)
 class Ranking:
-    """One result, ranked: a balance for each target, and the largest share of each segment."""
+    """One result, ranked: a balance for each target, and all shares, targets x segments."""
 
     balances: tuple[Balance, ...]
-    peak: NDArray[np.float64]
+    shares: NDArray[np.float64]
+
+    @property
+    def peak(self) -> NDArray[np.float64]:
+        """The largest share of each segment for any one target."""
+        peak: NDArray[np.float64] = self.shares.max(axis=0)
+        return peak
 
 
 def rank(explanation: Explanation, result: int, k: int) -> Ranking:
@@ -70,7 +76,7 @@ def rank(explanation: Explanation, result: int, k: int) -> Ranking:
             _balance(scores, target, values[target], shares[target], order[target], k)
             for target in range(len(values))
         ),
-        peak=shares.max(axis=0),
+        shares=shares,
     )
 
 

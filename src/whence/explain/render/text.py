@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from whence.explain.render import describe, lines, scale
-from whence.explain.render.lines import QUIET, STRONG, STYLES
-from whence.explain.render.ranking import Ranking, mentions, rank
+from whence.explain.render import lines, scale
+from whence.explain.render.lines import STRONG, STYLES, Line
+from whence.explain.render.ranking import Ranking, rank
 from whence.explain.render.view import Drawing
 from whence.explain.schema import Explanation
 
@@ -18,24 +22,25 @@ def to_text(explanation: Explanation, *, k: int = 3) -> str:
     The sources are not repeated in full. Raises ValueError for k < 1.
     """
     drawing, rankings = _prepare(explanation, k)
-    parts = (lines.head(explanation), lines.targets(drawing, rankings), lines.methods(explanation, rankings))
-    return "".join(f"{line.plain()}\n" for part in parts for line in part)
+    parts: list[Line] = list(lines.head(explanation))
+    for index in range(len(explanation.output.targets)):
+        parts += lines.target(drawing, rankings, index)
+    parts += lines.methods(explanation, rankings)
+    return "".join(f"{line.plain()}\n" for line in parts)
 
 
 def to_terminal(explanation: Explanation, *, k: int = 3) -> RenderableType:
-    """The same lines for a rich console, and before the methods the sources in full, in five shades.
+    """The same lines for a rich console, and under each target the sources, shaded in five steps.
 
-    A passage of a source is shaded by its largest share for any one target, by the primary method, and
-    followed by the numbers of the targets that list it. Raises ValueError for k < 1.
+    The shades are those of the primary method's shares for that target. Raises ValueError for k < 1.
     """
     drawing, rankings = _prepare(explanation, k)
-    return Group(
-        *(line.grid() for line in lines.head(explanation)),
-        *(line.grid() for line in lines.targets(drawing, rankings)),
-        _legend(),
-        *_sources(drawing, rankings),
-        *(line.grid() for line in lines.methods(explanation, rankings)),
-    )
+    parts: list[RenderableType] = [line.grid() for line in lines.head(explanation)]
+    parts.append(_legend())
+    for index in range(len(explanation.output.targets)):
+        parts += [line.grid() for line in lines.target(drawing, rankings, index)]
+        parts += _sources(drawing, rankings[0].shares[index])
+    return Group(*parts, *(line.grid() for line in lines.methods(explanation, rankings)))
 
 
 def _prepare(explanation: Explanation, k: int) -> tuple[Drawing, list[Ranking]]:
@@ -44,25 +49,16 @@ def _prepare(explanation: Explanation, k: int) -> tuple[Drawing, list[Ranking]]:
 
 def _legend() -> Text:
     marks = [part for step, label in scale.legend() for part in ((f" {label} ", STYLES[step]), " ")]
-    return Text.assemble("Largest share for any one target: ", *marks, "\n")
+    return Text.assemble("Share of the evidence for a target: ", *marks, "\n")
 
 
-def _sources(drawing: Drawing, rankings: list[Ranking]) -> list[Text]:
-    """Each source in full, under its name."""
-    keys, listed = describe.keys(len(rankings)), mentions(rankings)
-    numbers = {
-        segment: f" [{' '.join(f'{keys[result]}{target + 1}' for result, target in pairs)}]"
-        for segment, pairs in listed.items()
-    }
-    sources: list[Text] = []
+def _sources(drawing: Drawing, shares: NDArray[np.float64]) -> Iterator[Text]:
+    """Each source in full, under its name, shaded by the shares of its segments."""
     for index, name in enumerate(drawing.sources):
         body = Text()
         pieces = [(piece.number, piece.text, piece.tail) for piece in drawing.record(index)]
         regions = [(number, text, "\n") for number, text in drawing.regions(index)]
         for number, text, tail in [*pieces, *regions]:
-            peak = 0.0 if number is None else float(rankings[0].peak[number])
-            body.append(text, STYLES[scale.step(peak)])
-            body.append("" if number is None else numbers.get(number, ""), QUIET)
+            body.append(text, STYLES[0 if number is None else scale.step(float(shares[number]))])
             body.append(tail)
-        sources += [Text(name, style=STRONG), body, Text()]
-    return sources
+        yield from (Text(name, style=STRONG), body, Text())

@@ -133,10 +133,16 @@ def _piece(number: int | None, drawn: Sequence[str]) -> Piece:
 
 
 def _line_end(text: str, *, cut: bool) -> str:
+    """The last line of what comes before a passage; where it was cut off, from a whole word on."""
     line = text[text.rfind("\n") + 1 :]
-    return f"…{line}" if cut and line == text else line
+    if not cut or line != text:
+        return line
+    return f"…{line[max(0, line.find(' ')) :]}"
 
 
 def _line_start(text: str, *, cut: bool) -> str:
+    """The first line of what comes after a passage; where it is cut off, up to a whole word."""
     line = text.split("\n", 1)[0]
-    return f"{line}…" if cut and line == text else line
+    if not cut or line != text:
+        return line
+    return f"{line[: line.rfind(' ') + 1] or line}…"
