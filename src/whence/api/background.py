@@ -64,7 +64,7 @@ def submit(work: Callable[[], Awaitable[Answer]]) -> Future[Answer]:
                 answer.set_result(result)
 
     task = _running().portal.start_task_soon(run)
-    answer.add_done_callback(lambda _: task.cancel())
+    answer.add_done_callback(lambda done: done.cancelled() and task.cancel())
     return answer
 
 

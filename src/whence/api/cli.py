@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -28,6 +29,7 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 DEMO_SEED = 20
+LINE_CHARACTERS = 1000
 EPILOG = (
     "Exit codes: 0 explained; 1 the model or the machine failed; 2 the question could not be understood "
     "(bad input, an unknown name, something this model cannot do); 130 interrupted."
@@ -40,12 +42,15 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # help and errors as plain lines: boxes break words, and are no text in a pipe
 )
 
 
 def main() -> None:
     """Run the command line; errors of Whence become one message and an exit code."""
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # what the terminal cannot show is no failure
     try:
         app(standalone_mode=True)
     except WhenceError as error:
@@ -76,7 +81,10 @@ def _options(
 def explain(
     files: Annotated[
         list[str] | None,
-        typer.Argument(help="Text files (UTF-8), each one a source; - or nothing reads standard input."),
+        typer.Argument(
+            metavar="FILES",
+            help="Text files (UTF-8), each one a source; - or nothing reads standard input.",
+        ),
     ] = None,
     prompt: Annotated[str, typer.Option("--prompt", "-p", help="What the model is asked to do.")] = PROMPT,
     model: Annotated[
@@ -110,7 +118,7 @@ def explain(
     max_tokens: Annotated[int, typer.Option(min=1, help="The longest answer, in tokens.")] = 512,
     top: Annotated[int, typer.Option(min=1, help="How many passages to list for each target.")] = 3,
 ) -> None:
-    """Explain each part of an answer by the parts of FILES that it came from."""
+    """Explain an answer by the parts of FILES it came from."""
     if not files and sys.stdin.isatty():
         raise InputError("no file is given; name a text file, or pipe a text in")
     sources = [read_source(path) for path in files or [STANDARD_INPUT]]
@@ -133,12 +141,13 @@ def explain(
 
 @app.command()
 def models() -> None:
-    """List the providers: what each is, and whether it is installed here."""
+    """List the providers, and whether each can be used here."""
     table = Table("write", "what it is", "installed", box=None, header_style="bold")
     for name, entry in PROVIDERS.items():
         here = "yes" if installed(entry) else f"no: pip install 'whence[{entry.extra}]'"
         table.add_row(f"{name}:NAME" if entry.takes_model else name, entry.about, here)
-    Console().print(table)
+    # In a pipe each provider stays on one line.
+    Console(width=None if sys.stdout.isatty() else LINE_CHARACTERS).print(table)
 
 
 @app.command()
@@ -151,7 +160,7 @@ def schema() -> None:
 def demo(
     out_dir: Annotated[Path, typer.Option(help="Where demo.html and demo.json are written.")] = Path(),
 ) -> None:
-    """Explain a synthetic discharge record with the bundled model; nothing to configure."""
+    """Explain a made-up record with the bundled model."""
     record = generate(DEMO_SEED)
     sources = [Source(text=record.text, name="record")]
     _show("demo", PROMPT, sources, out=[out_dir / "demo.html", out_dir / "demo.json"], detail=True)
@@ -163,12 +172,14 @@ def _show(
     """Explain, print, and write the files. A file that could not be written is refused beforehand."""
     for path in out:
         if path.suffix.lower() not in FORMATS:
-            raise InputError(f"--out {path}: the ending says how to write; use one of {', '.join(FORMATS)}")
+            raise InputError(f"cannot write {path}: its ending says how; use one of {', '.join(FORMATS)}")
         if not path.parent.is_dir():
-            raise InputError(f"--out {path}: there is no directory {path.parent}")
+            raise InputError(f"cannot write {path}: there is no directory {path.parent}")
+        if path.is_dir():
+            raise InputError(f"cannot write {path}: it is a directory; give the path of a file")
     screen = Console()
     try:
-        with Explainer(model) as explainer, shown_on(Console(stderr=True)) as progress:
+        with shown_on(Console(stderr=True)) as progress, Explainer(model) as explainer:
             explanation = explainer.explain(prompt, sources=sources, progress=progress, **arguments)
     except KeyboardInterrupt:
         Console(stderr=True).print("interrupted")
@@ -176,7 +187,7 @@ def _show(
     if screen.is_terminal:
         screen.print(to_terminal(explanation, k=top))
     else:
-        typer.echo(to_text(explanation, k=top))
+        typer.echo(to_text(explanation, k=top), nl=False)
     for path in out:
         Console(stderr=True, highlight=False).print(f"wrote {save(explanation, path)}", markup=False)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bars
 
 from whence.providers.base import Progress, Step
@@ -16,15 +16,16 @@ LABELS = {"load": "loading the model", "generate": "writing", "attend": "observi
 
 @contextmanager
 def shown_on(console: Console) -> Iterator[Progress | None]:
-    """A callback that draws one bar for each stage; None where nobody would see it."""
+    """A callback that draws the present stage, first the loading; None where nobody would see it."""
     if not console.is_terminal:
         yield None
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Bars(*columns, console=console, transient=True) as bars:
-        tasks = {stage: bars.add_task(label, visible=False, total=None) for stage, label in LABELS.items()}
+        bar = bars.add_task(LABELS["load"], total=None)
 
         def report(step: Step) -> None:
-            bars.update(tasks[step.stage], completed=step.done, total=step.total, visible=True)
+            label = LABELS.get(step.stage, step.stage)
+            bars.update(bar, description=label, completed=step.done, total=step.total)
 
         yield report

@@ -68,7 +68,7 @@ async def explain(provider: Provider, request: Request, progress: Progress | Non
     began = time.monotonic()
     capabilities = await provider.capabilities()
     choices = [choose(name, capabilities, provider=provider.name) for name in request.methods]
-    _check_parameters(request, choices)
+    _check_choices(request, choices)
     shortened = Shortened(prompt=request.prompt)
     while True:
         try:
@@ -115,12 +115,16 @@ async def _observe(
     return output, findings
 
 
-def _check_parameters(request: Request, choices: list[Choice]) -> None:
+def _check_choices(request: Request, choices: list[Choice]) -> None:
+    names = [choice.method.name for choice in choices]
+    if len(set(names)) != len(names):
+        raise InputError(f"method is {list(request.methods)}, here the same as {names}; name each one once")
     known = sorted(set().union(*(choice.method.parameters for choice in choices)))
     for name in request.parameters:
         if name not in known:
-            methods = ", ".join(choice.method.name for choice in choices)
-            raise InputError(f"{methods} has no parameter {name!r}; it takes {', '.join(known) or 'none'}")
+            raise InputError(
+                f"{', '.join(names)} has no parameter {name!r}; it takes {', '.join(known) or 'none'}"
+            )
 
 
 def _assemble(
