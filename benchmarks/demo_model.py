@@ -17,6 +17,7 @@ import random
 import sys
 from collections import defaultdict
 from statistics import mean
+from typing import Any
 
 from rich.progress import track
 
@@ -26,8 +27,12 @@ from whence.demo.records import FACTS, PROMPT, Record, Support, generate
 AIM = 0.95
 
 
-def explain(explainer: Explainer, record: Record) -> Explanation:
-    return explainer.explain(PROMPT, sources=[Source(text=record.text, name="record")], method="attention")
+LAYERS = 4
+
+
+def explain(explainer: Explainer, record: Record, **arguments: Any) -> Explanation:
+    sources = [Source(text=record.text, name="record")]
+    return explainer.explain(PROMPT, sources=sources, method="attention", **arguments)
 
 
 def sentences(explanation: Explanation) -> list[str]:
@@ -59,24 +64,28 @@ def measure(records: int) -> dict[str, float]:
     exact: list[bool] = []
     followed: list[bool] = []
     recalls: dict[str, list[float]] = defaultdict(list)
-    chances: list[float] = []
     with Explainer("demo") as explainer:
         for seed in track(range(records), description="records", disable=not sys.stderr.isatty()):
             record = generate(seed)
             explanation = explain(explainer, record)
             correct = right(explanation, record)
             exact += correct
+            by_layer = [
+                explain(explainer, record, output=explanation.output.text, layers=layer)
+                for layer in range(LAYERS)
+            ]
             for index, support in enumerate(record.truth):
                 if correct[index] and support.lines:
                     found = recall(explanation, index, support)
                     recalls[support.kind].append(found)
                     recalls["all"].append(found)
-                    chances.append(max(3, len(support.lines)) / len(record.lines))
+                    recalls["by_chance"].append(max(3, len(support.lines)) / len(record.lines))
+                    for layer, alone in enumerate(by_layer):
+                        recalls[f"layer_{layer}"].append(recall(alone, index, support))
             swapped, index = swap(record, rng)
             followed.append(right(explain(explainer, swapped), swapped)[index])
     figures = {"records": records, "exact": mean(exact), "swap": mean(followed)}
-    figures |= {f"recall_{kind}": mean(values) for kind, values in sorted(recalls.items())}
-    return figures | {"recall_by_chance": mean(chances)}
+    return figures | {f"recall_{name}": mean(values) for name, values in sorted(recalls.items())}
 
 
 def main() -> None:

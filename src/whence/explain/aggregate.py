@@ -116,8 +116,9 @@ def _token_scores(result: Result, ids: tuple[str, ...]) -> TokenScores:
             f"this result of {result.method.name} kept no token level; explain with detail=True"
         )
     detail = result.detail
+    place = {source: index for index, source in enumerate(ids)}
     return TokenScores(
-        tokens=tuple((ids.index(source), start, end) for source, start, end in detail.tokens),
+        tokens=tuple((place[source], start, end) for source, start, end in detail.tokens),
         values=detail.matrix().astype(np.float64),
         outside=np.array([[row.parts[part] for part in PARTS] for row in detail.elsewhere]),
     )

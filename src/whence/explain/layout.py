@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,23 +49,26 @@ def lay_out(
     """
     segments: list[Segment] = []
     segment_of = np.full(len(source_tokens), NOWHERE, dtype=np.intp)
-    for source, (name, text) in enumerate(zip(ids, texts, strict=True)):
-        own = [i for i, token in enumerate(source_tokens) if token[0] == source]
-        spans: list[Span | None] = [source_tokens[i][1:] for i in own]
-        units, members = _divide(text, spans, segment_by)
+    tokens_of_source: list[list[int]] = [[] for _ in ids]
+    for i, (source, _, _) in enumerate(source_tokens):
+        tokens_of_source[source].append(i)
+    for name, text, own in zip(ids, texts, tokens_of_source, strict=True):
+        units, members = _divide(text, [source_tokens[i][1:] for i in own], segment_by)
         segment_of[own] = [NOWHERE if unit is None else len(segments) + unit for unit in members]
         segments += [Segment(source=name, kind=segment_by, start=a, end=b) for a, b in units]
     units, members = _divide(output, output_tokens, target_by)
-    tokens_of = tuple(
-        tuple(i for i, member in enumerate(members) if member == unit)
-        or _covering(output_tokens, units[unit])
-        for unit in range(len(units))
-    )
+    tokens_of: list[list[int]] = [[] for _ in units]
+    for i, member in enumerate(members):
+        if member is not None:
+            tokens_of[member].append(i)
+    order = sorted((token[0], i) for i, token in enumerate(output_tokens) if token is not None)
     return Layout(
         segments=tuple(segments),
         targets=tuple(Target(start=a, end=b, kind=target_by) for a, b in units),
         segment_of=segment_of,
-        tokens_of=tokens_of,
+        tokens_of=tuple(
+            tuple(own) or _covering(order, start) for own, (start, _) in zip(tokens_of, units, strict=True)
+        ),
     )
 
 
@@ -83,7 +88,7 @@ def _divide(
     return units, members
 
 
-def _covering(tokens: Sequence[Span | None], unit: Span) -> tuple[int, ...]:
-    """The token that covers the first character of a unit, or else the one before it."""
-    before = [i for i, token in enumerate(tokens) if token is not None and token[0] <= unit[0]]
-    return (before[-1],) if before else (0,)
+def _covering(order: Sequence[tuple[int, int]], at: int) -> tuple[int]:
+    """The token that covers the character `at`, or else the one before it; `order`: (start, index)."""
+    after = bisect_right(order, at, key=itemgetter(0))
+    return (order[after - 1][1],) if after else (0,)

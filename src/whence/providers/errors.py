@@ -25,11 +25,17 @@ stays as `__cause__`.
 
 from __future__ import annotations
 
+import copyreg
 from collections.abc import Iterable
+from typing import Any
 
 
 class WhenceError(Exception):
     """The root of every error that Whence raises on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Past __init__, whose parameters are not `args`: an error must survive the way between processes.
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__
 
 
 class InputError(WhenceError, ValueError):

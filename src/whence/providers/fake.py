@@ -170,7 +170,7 @@ class FakeProvider:
             for cue, nats in cues.items():
                 places = [i for i, word in enumerate(words) if word == cue and keys[i].part == "source"]
                 row[places or [0]] += CUE_MASS * nats / sum(cues.values()) / max(len(places), 1)
-            if owner is None:
+            if not cues:
                 row[0] += CUE_MASS
         if progress is not None:
             progress(Step(stage="attend", done=1, total=1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -11,6 +12,7 @@ from whence.providers.errors import EmptyPromptError, InputError, NoSourceError,
 SourceKind = Literal["document", "message", "image"]
 Role = Literal["system", "user", "assistant"]
 Span = tuple[int, int]
+_BREAKING = ("Cc", "Zl", "Zp")  # control characters, and the line breaks that are none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +20,8 @@ class Source:
     """A named input whose parts can receive credit.
 
     `text` is kept as given, to the code point. `name` appears in the prompt and may not hold a quotation
-    mark, an angle bracket or a line break; left empty, the source is named by its place (`source 1`).
+    mark, an angle bracket, a line break or a control character; left empty, the source is named by its
+    place (`source 1`). `metadata`: text to text, not shown to the model.
     """
 
     text: str
@@ -29,10 +32,12 @@ class Source:
     def __post_init__(self) -> None:
         require_encodable(self.text, f"source {self.name!r}")
         require_encodable(self.name, "the name of a source")
-        if any(character in '"<>' or ord(character) < 32 for character in self.name):
+        for item in (*self.metadata, *self.metadata.values()):
+            require_encodable(item, f"the metadata of source {self.name!r}")
+        if any(c in '"<>' or unicodedata.category(c) in _BREAKING for c in self.name):
             raise TextError(
-                f"the source name {self.name!r} holds a quotation mark, an angle bracket or a control "
-                "character; leave it out"
+                f"the source name {self.name!r} holds a quotation mark, an angle bracket, a line break or a "
+                "control character; leave it out"
             )
 
 
@@ -143,7 +148,9 @@ def build_prompt(
 
 
 def require_encodable(text: str, what: str) -> None:
-    """Refuse lone surrogates: they are no characters, and no tokenizer or JSON can hold them."""
+    """Refuse what is no text, and lone surrogates: no tokenizer or JSON can hold them."""
+    if not isinstance(text, str):
+        raise TextError(f"{what} holds {type(text).__name__}, which is no text; decode it, or write str(...)")
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -210,7 +217,9 @@ def locate(rendered: str, turns: Sequence[Turn]) -> Rendered:
         shift = start - (len(turn.text) - len(turn.text.lstrip()))
         end = start + len(body)
         sources += [(index, shift + a, shift + b) for index, a, b in turn.sources]
-        instructions += [(max(shift + a, start), min(shift + b, end)) for a, b in turn.instructions]
+        instructions += [
+            (min(max(shift + a, start), end), max(min(shift + b, end), start)) for a, b in turn.instructions
+        ]
         messages.append((start, end))
         at = end
     return Rendered(

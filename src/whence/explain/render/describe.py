@@ -27,7 +27,7 @@ def short_revision(revision: str) -> str:
 def moment(time: datetime) -> str:
     """A moment to the minute, with its distance from UTC."""
     text = time.isoformat(" ", "minutes")
-    return f"{text[:16]} UTC{text[16:]}"
+    return f"{text[:16]} UTC{text[16:] if time.utcoffset() else ''}"
 
 
 def counted(number: int, noun: str) -> str:

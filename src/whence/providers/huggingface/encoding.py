@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -42,12 +43,11 @@ def encode_prompt(tokenizer: Any, prompt: Prompt) -> EncodedPrompt:
     special = set(tokenizer.all_special_ids)
     if any(i in special and _inside(span, rendered.messages) for i, span in zip(ids, spans, strict=True)):
         ids, spans = _tokenize_apart(tokenizer, rendered, add_special=add_special)
+    places = [(start, end) for _, start, end in rendered.sources]
     return EncodedPrompt(
         ids=tuple(ids),
         tokens=tuple(
-            _place(
-                index, span, rendered, is_special=token in special and not _inside(span, rendered.messages)
-            )
+            _place(index, span, rendered, places, is_special=token in special)
             for index, (token, span) in enumerate(zip(ids, spans, strict=True))
         ),
     )
@@ -123,22 +123,25 @@ def _inside(span: Span, messages: tuple[Span, ...]) -> bool:
     return span[0] < span[1] and any(start <= span[0] and span[1] <= end for start, end in messages)
 
 
-def _place(index: int, span: Span, rendered: Rendered, *, is_special: bool) -> PromptToken:
+def _place(
+    index: int, span: Span, rendered: Rendered, places: list[Span], *, is_special: bool
+) -> PromptToken:
+    """Where one token came from; `places` are the spans of the sources."""
     if index == 0:
         return PromptToken(part="sink")
-    if is_special or span[0] == span[1]:
+    if span[0] == span[1] or (is_special and not _inside(span, rendered.messages)):
         return PromptToken(part="special")
-    source = _overlapping(span, [(a, b) for _, a, b in rendered.sources])
-    if source is not None:
-        which, start, end = rendered.sources[source]
+    found = _overlapping(span, places)
+    if found is not None:
+        source, start, end = rendered.sources[found]
         return PromptToken(
-            part="source", source=which, start=max(span[0], start) - start, end=min(span[1], end) - start
+            part="source", source=source, start=max(span[0], start) - start, end=min(span[1], end) - start
         )
     instruction = _overlapping(span, rendered.instructions)
     return PromptToken(part="template" if instruction is None else "instruction")
 
 
-def _overlapping(span: Span, ranges: list[Span] | tuple[Span, ...]) -> int | None:
+def _overlapping(span: Span, ranges: Sequence[Span]) -> int | None:
     """The first of some sorted ranges that shares a character with `span`."""
     first = bisect_right(ranges, span[0], key=lambda r: r[1])
     return first if first < len(ranges) and ranges[first][0] < span[1] else None
