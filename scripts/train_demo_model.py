@@ -25,6 +25,7 @@ from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from whence.demo.records import HABIT, MAX_SENTENCES, MIN_SENTENCES, PROMPT, Record, generate
+from whence.providers.prompt import Message, Prompt, Source
 
 SPECIALS = ("<|pad|>", "<|begin|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>")
 CHAT_TEMPLATE = """\
@@ -116,8 +117,9 @@ def user_message(record: Record, rng: random.Random) -> str:
         at = rng.choice(breaks)
         texts = [record.text[:at], record.text[at + 1 :]]
     names = rng.sample(SOURCE_NAMES, len(texts))
-    blocks = [f'<source name="{n}">\n{t}\n</source>' for n, t in zip(names, texts, strict=True)]
-    return "\n\n".join([*blocks, rng.choice(PROMPTS)])
+    sources = [Source(text=text, name=name) for name, text in zip(names, texts, strict=True)]
+    message = Message(role="user", content=(*sources, rng.choice(PROMPTS)))
+    return Prompt(messages=(message,)).turns()[0].text
 
 
 def make_batch(

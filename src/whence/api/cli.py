@@ -28,7 +28,9 @@ from whence.version import __version__
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
-DEMO_SEED = 20
+DEMO_SEED = 335
+DEMO_LAYER = 1
+"""Where the bundled model looks things up: see benchmarks/demo_model.py."""
 LINE_CHARACTERS = 1000
 EPILOG = (
     "Exit codes: 0 explained; 1 the model or the machine failed; 2 the question could not be understood "
@@ -163,7 +165,12 @@ def demo(
     """Explain a made-up record with the bundled model."""
     record = generate(DEMO_SEED)
     sources = [Source(text=record.text, name="record")]
-    _show("demo", PROMPT, sources, out=[out_dir / "demo.html", out_dir / "demo.json"], detail=True)
+    out = [out_dir / "demo.html", out_dir / "demo.json"]
+    _show("demo", PROMPT, sources, out=out, detail=True, layers=DEMO_LAYER)
+    Console(stderr=True, highlight=False).print(
+        f"These are the shares of layer {DEMO_LAYER}, in which this model looks things up. Other models have "
+        "other such layers: whence explain averages all of them, unless --layers says which."
+    )
 
 
 def _show(

@@ -18,6 +18,7 @@ CAVEAT = (
     "Attention shows where the model looked, not why it wrote this: a passage with a high share may have "
     "changed nothing, and one with a low share may have decided the sentence."
 )
+CHOSEN_CAVEAT = "Only some layers or heads were averaged, by choice: another choice gives other shares."
 
 
 class NativeAttention:
@@ -75,7 +76,7 @@ class NativeAttention:
             detail=to_detail(scores, task.ids) if task.detail else None,
             fidelity=Measure(reason="no causal check was run"),
             groundedness=Measure(reason="no causal check was run"),
-            caveats=(CAVEAT,),
+            caveats=(CAVEAT, *([CHOSEN_CAVEAT] if query != AttentionQuery() else [])),
         )
         return Finding(layout=layout, result=result, tokens=_tokens(rows, task.output_text), calls=1)
 
