@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 
 from whence.explain.layout import NOWHERE, Layout, SourceToken, lay_out
 from whence.explain.packing import pack
-from whence.explain.result import Detail, Elsewhere, Result, Scores
+from whence.explain.result import Detail, Elsewhere, Measure, Result, Scores
 from whence.explain.schema import Explanation
 from whence.explain.segments import SegmentKind, Span, TargetKind
 from whence.providers.errors import UnsupportedError
 from whence.providers.observations import AttentionRows
 
 PARTS = ("instruction", "template", "special", "sink", "output_so_far", "blank")
+NOT_HERE = Measure(reason="measured at another granularity; explain again to measure it at this one")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +99,11 @@ def at(explanation: Explanation, segment_by: SegmentKind, target_by: TargetKind 
             signed=result.scores.signed,
             elsewhere=to_elsewhere(outside),
         )
-        results.append(result.model_copy(update={"scores": changed}))
+        update: dict[str, Scores | Measure] = {"scores": changed}
+        if (layout.segments, layout.targets) != (explanation.segments, explanation.output.targets):
+            checks = {"fidelity": result.fidelity, "groundedness": result.groundedness}
+            update |= {name: NOT_HERE for name, check in checks.items() if check.values is not None}
+        results.append(result.model_copy(update=update))
     assert layout is not None  # noqa: S101 - the schema has at least one result
     output = explanation.output.model_copy(update={"targets": layout.targets})
     changes = {"segments": layout.segments, "output": output, "results": tuple(results)}

@@ -22,7 +22,7 @@ from whence.explain.schema import (
 )
 from whence.explain.segments import SegmentKind, TargetKind
 from whence.explain.truncation import Shortened, shorten
-from whence.providers.base import Capabilities, Progress, Provider
+from whence.providers.base import Capabilities, Progress, Provider, Step
 from whence.providers.errors import ContextLengthError, EmptyOutputError, InputError
 from whence.providers.observations import Generation
 from whence.providers.prompt import Prompt, Source, require_encodable
@@ -66,7 +66,7 @@ class Request:
 async def explain(provider: Provider, request: Request, progress: Progress | None = None) -> Explanation:
     """Explain one output. Raises the errors of `whence.providers.errors`; nothing partial is returned."""
     began = time.monotonic()
-    capabilities = await provider.capabilities()
+    capabilities = await _capabilities(provider, progress)
     choices = [choose(name, capabilities, provider=provider.name) for name in request.methods]
     _check_choices(request, choices)
     shortened = Shortened(prompt=request.prompt)
@@ -81,6 +81,15 @@ async def explain(provider: Provider, request: Request, progress: Progress | Non
     return _assemble(
         provider, capabilities, request, shortened, output, findings, seconds=time.monotonic() - began
     )
+
+
+async def _capabilities(provider: Provider, progress: Progress | None) -> Capabilities:
+    """What the provider can; to find out, it loads its model, where that is not done yet."""
+    report: Progress = progress or (lambda _: None)
+    report(Step(stage="load", done=0, total=1))
+    capabilities = await provider.capabilities()
+    report(Step(stage="load", done=1, total=1))
+    return capabilities
 
 
 async def _observe(

@@ -287,7 +287,8 @@ class Explanation(Part):
         self,
         segment_by: Literal["token", "word", "sentence", "paragraph", "source"],
         *,
-        target_by: TargetKind | None = None) -> Explanation:
+        target_by: TargetKind | None = None,
+    ) -> Explanation:
         """The same explanation at another granularity, from its token-level detail; no model is asked.
 
         Results whose scores do not add up (ablation, claims), or that kept no detail, raise
@@ -328,7 +329,7 @@ def _check_segments(source: SourceRecord, own: Sequence[Segment]) -> None:
     if kinds == {"source"} and len(own) > 1:
         raise ValueError(f"source {source.id} is one segment where sources receive the credit")
     spans = [(s.start, s.end) for s in own if s.start is not None and s.end is not None]
-    partition = bool(source.text) and "token" not in kinds
+    partition = "token" not in kinds and bool(own or source.text.strip())  # no token is in blanks alone
     _check_spans(spans, len(source.text), partition=partition, what=f"segment of {source.id}")
 
 

@@ -8,8 +8,9 @@ from whence.explain.segments import split
 from whence.providers.errors import ContextLengthError
 from whence.providers.prompt import Message, Prompt, Source
 
-MIN_CHARACTERS_PER_TOKEN = 2
-"""Fewer than text has, so that a step takes away too little rather than too much."""
+CAUTION = 0.5
+"""The part of the characters that seem too many which one step takes away: the end of a text may have more
+tokens for its characters than its beginning, as one of ideographs has after one of English."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,25 +31,24 @@ class Shortened:
 
 
 def shorten(shortened: Shortened, error: ContextLengthError) -> Shortened:
-    """Leave out at least one more sentence, and about as many as `error` asks for.
+    """Leave out the last sentence, and those before it that seem too many, going by what `error` says.
 
     Raises `error` again where nothing would be left to explain.
     """
-    wanted = error.excess_tokens * MIN_CHARACTERS_PER_TOKEN
-    texts = [source.text for source in shortened.prompt.sources]
-    had = {name: length for name, _, length in shortened.left_out}
-    for index in range(len(texts) - 1, -1, -1):
-        before = len(texts[index])
-        kept = next(
-            (start for start, _ in reversed(split(texts[index], "sentence")) if before - start >= wanted), 0
-        )
-        texts[index] = texts[index][:kept]
-        wanted -= before - kept
-        if wanted <= 0:
+    sources = shortened.prompt.sources
+    lengths_kept = [len(source.text) for source in sources]
+    wanted = CAUTION * sum(lengths_kept) * error.excess_tokens / error.tokens
+    sentences = [(i, *span) for i, source in enumerate(sources) for span in split(source.text, "sentence")]
+    gone = 0
+    for index, start, end in reversed(sentences):
+        if gone and gone + end - start > wanted:
             break
+        lengths_kept[index] = start
+        gone += end - start
+    texts = [source.text[:kept] for source, kept in zip(sources, lengths_kept, strict=True)]
     if not any(text.strip() for text in texts):
         raise error
-    sources = shortened.prompt.sources
+    had = {name: length for name, _, length in shortened.left_out}
     lengths = {source.name: had.get(source.name, len(source.text)) for source in sources}
     left_out = tuple(
         (source.name, len(text), lengths[source.name])

@@ -25,7 +25,6 @@ stays as `__cause__`.
 
 from __future__ import annotations
 
-import copyreg
 from collections.abc import Iterable
 from typing import Any
 
@@ -34,8 +33,12 @@ class WhenceError(Exception):
     """The root of every error that Whence raises on purpose."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Past __init__, whose parameters are not `args`: an error must survive the way between processes.
-        return copyreg.__newobj__, (type(self), *self.args), self.__dict__
+        return _rebuilt, (type(self), self.args), self.__dict__
+
+
+def _rebuilt(cls: type[WhenceError], args: tuple[Any, ...]) -> WhenceError:
+    """An error on its way between processes; past __init__, whose parameters are not `args`."""
+    return cls.__new__(cls, *args)
 
 
 class InputError(WhenceError, ValueError):

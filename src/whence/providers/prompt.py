@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -197,31 +197,40 @@ class Rendered:
     messages: tuple[Span, ...]
 
 
-def locate(rendered: str, turns: Sequence[Turn]) -> Rendered:
-    """Find each turn, and with it each source, in what a chat template made of them.
+def locate(render: Callable[[Sequence[str]], str], turns: Sequence[Turn]) -> Rendered:
+    """Follow each turn, and with it each source, into what a chat template makes of them.
 
-    A template may strip blanks around a message, never change what is inside. Raises RenderError.
+    `render`: the template over the texts of the turns. What it writes around them is learnt from stand-ins,
+    for a message may well say what the template says, too. A template may strip blanks around a message,
+    never change what is inside. Raises RenderError.
     """
-    at = 0
+    rendered = render([turn.text for turn in turns])
+    stand_ins = [f"\ue000{number}\ue001" for number in range(len(turns))]
+    rest = render(stand_ins)
+    at, kept = 0, ""  # where the last message ended, and the blanks after it that a template may have kept
     sources: list[tuple[int, int, int]] = []
     instructions: list[Span] = []
     messages: list[Span] = []
-    for turn in turns:
+    for turn, stand_in in zip(turns, stand_ins, strict=True):
+        around, _, rest = rest.partition(stand_in)
         body = turn.text.strip()
-        start = rendered.find(body, at)
-        if start < 0:
+        before, after = turn.text.split(body, 1) if body else ("", turn.text)
+        at += len(kept) if rendered.startswith(kept + around, at) else 0
+        start = at + len(around)
+        start += len(before) if rendered.startswith(before, start) else 0
+        if not (rendered.startswith(around, at) and rendered.startswith(body, start)):
             raise RenderError(
                 f"the chat template changed the {turn.role} message, so the characters of its sources "
                 "cannot be followed into the prompt; use a template that keeps messages as they are"
             )
-        shift = start - (len(turn.text) - len(turn.text.lstrip()))
         end = start + len(body)
+        shift = start - len(before)
         sources += [(index, shift + a, shift + b) for index, a, b in turn.sources]
         instructions += [
             (min(max(shift + a, start), end), max(min(shift + b, end), start)) for a, b in turn.instructions
         ]
         messages.append((start, end))
-        at = end
+        at, kept = end, after
     return Rendered(
         text=rendered, sources=tuple(sources), instructions=tuple(instructions), messages=tuple(messages)
     )

@@ -106,8 +106,9 @@ def test_each_target_shades_the_record_by_its_own_shares_of_the_primary_method(c
     # Under each target the record begins with the first passage, in the shade of its share for that target.
     shades = [scale.step(share) for share in compared.shares(0)[:, 0]]
     assert len(set(shades)) > 1, "the targets differ, or this test would find nothing"
-    under_its_name = re.findall(rf"admission note\x1b\[0m\s*\n((?:\x1b\[[0-9;]*m)?){re.escape(first)}", shown)
-    assert [next((n for n, b in enumerate(backgrounds, 1) if b in style), 0) for style in under_its_name] == shades
+    heads = re.findall(rf"admission note\x1b\[0m\s*\n((?:\x1b\[[0-9;]*m)?){re.escape(first)}", shown)
+    shown_shades = [next((n for n, b in enumerate(backgrounds, 1) if b in head), 0) for head in heads]
+    assert shown_shades == shades
 
 
 def test_without_colour_the_upper_steps_are_still_underlined(explanation: Explanation) -> None:

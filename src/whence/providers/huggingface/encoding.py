@@ -75,17 +75,17 @@ def decode(tokenizer: Any, ids: tuple[int, ...]) -> str:
 
 
 def _render(tokenizer: Any, turns: tuple[Turn, ...]) -> Rendered:
-    if not tokenizer.chat_template:
-        return locate("\n\n".join(turn.text for turn in turns) + "\n\n", turns)
-    try:
-        text = tokenizer.apply_chat_template(
-            [{"role": turn.role, "content": turn.text} for turn in turns],
-            tokenize=False,
-            add_generation_prompt=True,
-        )
-    except TemplateError as error:
-        raise RenderError(f"the model's chat template refuses these messages: {error}") from error
-    return locate(text, turns)
+    def render(texts: Sequence[str]) -> str:
+        if not tokenizer.chat_template:
+            return "\n\n".join(texts) + "\n\n"
+        messages = [{"role": turn.role, "content": text} for turn, text in zip(turns, texts, strict=True)]
+        try:
+            text: str = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        except TemplateError as error:
+            raise RenderError(f"the model's chat template refuses these messages: {error}") from error
+        return text
+
+    return locate(render, turns)
 
 
 def _tokenize(
