@@ -1,4 +1,4 @@
-"""What holds for every test, set before the libraries that read it are imported; child processes inherit it."""
+"""What holds for every test, set before the libraries that read it are imported; children inherit it."""
 
 import os
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
-import huggingface_hub.constants
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -217,10 +216,7 @@ def options(arguments: dict[str, Any]) -> list[str]:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_bad_input_is_refused_on_both_faces(
-    name: str, whence: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+def test_bad_input_is_refused_on_both_faces(name: str, whence: Run, tmp_path: Path) -> None:
     case = CASES[name]
     provider = case.provider if isinstance(case.provider, str) else case.provider(tmp_path)
     files = [f"source-{number}.txt" for number in range(1, len(case.sources) + 1)]
@@ -297,9 +293,7 @@ def test_what_is_no_model_is_refused_by_the_sdk(
     error: type[w.WhenceError],
     says: str,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(error, match=re.escape(says)):
         Explainer(make(tmp_path)).explain("Do.", sources=[SOURCE])
 

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 import whence as package
 from whence import Explainer, Explanation, Source
-from whence.api.cli import app
+from whence.api.cli import DEMO_LAYER, DEMO_SEED, app
 from whence.demo.records import PROMPT, generate
 
 Run = Callable[..., CompletedProcess[str]]
@@ -249,13 +249,14 @@ def test_demo_writes_what_the_sdk_explains(whence: Run, tmp_path: Path, demo: Ex
     (tmp_path / "here").mkdir()
     done = whence("demo", "--out-dir", "here")
     assert done.returncode == 0
-    assert done.stderr == "wrote here/demo.html\nwrote here/demo.json\n"
+    assert done.stderr.startswith("wrote here/demo.html\nwrote here/demo.json\n")
+    assert f"layer {DEMO_LAYER}" in done.stderr
     assert "\x1b" not in done.stdout
     assert (tmp_path / "here" / "demo.html").read_text().startswith("<!doctype html>")
     cli = read(tmp_path / "here" / "demo.json")
     assert done.stdout == str(cli)
-    source = Source(text=generate(20).text, name="record")
-    sdk = demo.explain(PROMPT, sources=[source], detail=True)
+    source = Source(text=generate(DEMO_SEED).text, name="record")
+    sdk = demo.explain(PROMPT, sources=[source], detail=True, layers=DEMO_LAYER)
     assert cli.matrix().tobytes() == sdk.matrix().tobytes()
     assert scores(cli) == scores(sdk)
 

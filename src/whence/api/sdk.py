@@ -133,7 +133,10 @@ class Explainer:
             raise UnsupportedError("budget= bounds methods that ask a model many times; attention asks once")
         if isinstance(sources, str | Source):
             raise InputError("sources is one text; pass a list: sources=[text]")
-        strange = [type(source).__name__ for source in sources if not isinstance(source, str | Source)]
+        given: Sequence[object] = (
+            sources  # by its type it holds nothing else, but callers forget: a path, bytes
+        )
+        strange = [type(source).__name__ for source in given if not isinstance(source, str | Source)]
         if strange:
             raise InputError(f"sources holds {strange[0]}; pass texts, or Source(text=..., name=...)")
         request = Request(
