@@ -115,7 +115,7 @@ def test_two_explainers_may_hold_the_same_model(record: str) -> None:
 
 
 def test_cancelling_a_task_asks_nothing_more() -> None:
-    provider = FakeProvider(latency_s=0.3)
+    provider = FakeProvider(latency_s=0.5)
     explainer = Explainer(provider)
 
     async def go_away() -> None:
@@ -125,7 +125,7 @@ def test_cancelling_a_task_asks_nothing_more() -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await asyncio.sleep(4 * provider.latency_s)
+        await asyncio.sleep(3 * provider.latency_s)
 
     asyncio.run(go_away())
     assert provider.calls == 1, "it went on to ask for the attention"
@@ -146,7 +146,7 @@ def test_a_time_limit_ends_an_explanation_at_once() -> None:
 
 
 def test_cancelling_half_of_them_leaves_the_others() -> None:
-    explainer = Explainer(FakeProvider(latency_s=0.2))
+    explainer = Explainer(FakeProvider(latency_s=1.0))
 
     async def gather() -> list[Explanation | BaseException]:
         tasks = [
