@@ -9,7 +9,7 @@ from typing import Literal
 
 from whence.providers.errors import EmptyPromptError, InputError, NoSourceError, RenderError, TextError
 
-SourceKind = Literal["document", "message", "image"]
+SourceKind = Literal["document", "message"]
 Role = Literal["system", "user", "assistant"]
 Span = tuple[int, int]
 _BREAKING = ("Cc", "Zl", "Zp")  # control characters, and the line breaks that are none

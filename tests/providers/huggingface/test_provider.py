@@ -354,3 +354,31 @@ def test_a_slow_tokenizer_is_refused(make_model: MakeModel) -> None:
 
     with pytest.raises(ModelLoadError, match="fast"):
         HuggingFace(make_model(), Slow())
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("config.json", "{"),
+        ("config.json", '{"model_type": "llama", "hidden_size": "x"}'),
+        ("model.safetensors", "x"),
+    ],
+)
+def test_a_damaged_file_is_said_to_be_damaged(
+    make_model: MakeModel, tokenizer: Any, tmp_path: Path, file: str, content: str
+) -> None:
+    make_model().save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    (tmp_path / file).write_text(content)
+    with pytest.raises(ModelLoadError, match="cannot be"):
+        anyio.run(HuggingFace(str(tmp_path)).capabilities)
+
+
+@pytest.mark.parametrize("device", ["abacus", "cuda:99"])
+def test_a_device_that_is_not_here_is_refused(
+    make_model: MakeModel, tokenizer: Any, tmp_path: Path, device: str
+) -> None:
+    make_model().save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(ModelLoadError, match=device):
+        anyio.run(HuggingFace(str(tmp_path), device=device).capabilities)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from numbers import Integral
 from typing import cast
 
 from whence.explain.aggregate import aggregate, from_attention, to_detail, to_elsewhere
@@ -86,9 +87,9 @@ def _indices(what: str, value: object) -> tuple[int, ...] | None:
     if value is None:
         return None
     given = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
-    if not given or not all(isinstance(i, int) and not isinstance(i, bool) for i in given):
+    if not given or not all(isinstance(i, Integral) and not isinstance(i, bool) for i in given):
         raise InputError(f"{what} is {value!r}; give one index from 0, or a list of them")
-    return tuple(sorted(set(given)))
+    return tuple(sorted({int(i) for i in given}))
 
 
 def _tokens(rows: AttentionRows, text: str) -> tuple[OutputToken, ...]:

@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 from huggingface_hub import scan_cache_dir
-from huggingface_hub.errors import CacheNotFound, HFValidationError
+from huggingface_hub.errors import CacheNotFound, HFValidationError, StrictDataclassError
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
@@ -54,12 +55,11 @@ def load(
     try:
         with _quiet():
             config = AutoConfig.from_pretrained(name, **options)
-    except (OSError, HFValidationError) as error:
-        raise UnknownModelError(
-            "Hugging Face model", name, _cached(), "Give a hub id or a directory that holds config.json"
-        ) from error
-    except ValueError as error:
-        raise ModelLoadError(f"the configuration of {name} cannot be used: {error}") from error
+    except (OSError, ValueError, StrictDataclassError) as error:
+        if local or not isinstance(error, OSError | HFValidationError):
+            raise ModelLoadError(f"the configuration of {name} cannot be used: {error}") from error
+        hint = f"Give a hub id or a directory that holds config.json. The hub said: {_first_line(error)}"
+        raise UnknownModelError("Hugging Face model", name, _cached(), hint) from error
     require_decoder_only(config)
     try:
         with _quiet():
@@ -68,7 +68,7 @@ def load(
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 name, **options, dtype=dtype, use_safetensors=True, output_loading_info=True
             )
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ModelLoadError(f"{name} cannot be loaded: {error}") from error
     model, found = loaded
     missing = [*found["missing_keys"], *found["mismatched_keys"]]
@@ -77,7 +77,10 @@ def load(
             f"the weights of {name} lack {len(missing)} tensors ({missing[0]}, ...), which would be random; "
             "this is not a complete language model"
         )
-    model.to(torch.device(device or _best_device()))
+    try:
+        model.to(torch.device(device or _best_device()))
+    except (RuntimeError, AssertionError) as error:  # an unknown device, one that is not here, or a full one
+        raise ModelLoadError(f"{name} cannot be moved to {device!r}: {_first_line(error)}") from error
     digest = _digest(Path(name)) if local else getattr(model.config, "_commit_hash", None)
     return Loaded(model=model, tokenizer=require_offsets(tokenizer), revision=digest)
 
@@ -106,6 +109,10 @@ def require_offsets(tokenizer: Any) -> Any:
             "version of this tokenizer"
         )
     return tokenizer
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
 
 
 def _best_device() -> str:
