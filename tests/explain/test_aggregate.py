@@ -277,7 +277,7 @@ def totals(explanation: Explanation) -> NDArray[np.float64]:
     return sums
 
 
-@settings(deadline=None, max_examples=50)  # the machine may be busy
+@settings(max_examples=50)
 @given(observations_of_anything(), KINDS)
 def test_every_row_and_its_elsewhere_sum_to_one(
     observation: tuple[Observed, list[str]], kinds: tuple[str, str]
@@ -285,7 +285,7 @@ def test_every_row_and_its_elsewhere_sum_to_one(
     np.testing.assert_allclose(totals(explained(*observation, *kinds)), 1, atol=1e-5)
 
 
-@settings(deadline=None, max_examples=50)  # the machine may be busy
+@settings(max_examples=50)
 @given(observations_of_anything(), KINDS, KINDS)
 def test_detail_gives_what_aggregating_directly_would_have_given(
     observation: tuple[Observed, list[str]], kinds: Any, others: Any

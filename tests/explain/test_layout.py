@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from whence.explain.layout import NOWHERE, Layout, SourceToken, lay_out
@@ -177,7 +177,6 @@ def first_visible(text: str, span: Span | None) -> int | None:
     return next((at for at in range(*(span or (0, 0))) if not text[at].isspace()), None)
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(
     sources=st.lists(texts, min_size=1, max_size=4),
     output=texts.filter(str.strip),

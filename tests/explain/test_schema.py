@@ -861,7 +861,6 @@ def explanations(draw: st.DrawFn) -> Explanation:
 
 
 @given(explanations())
-@settings(deadline=None)
 def test_json_gives_the_same_explanation_back(e: Explanation) -> None:
     text = e.model_dump_json()
     again = Explanation.model_validate_json(text)
@@ -873,7 +872,6 @@ def test_json_gives_the_same_explanation_back(e: Explanation) -> None:
 
 
 @given(st.lists(st.lists(FLOAT32, min_size=4, max_size=4), min_size=2, max_size=2))
-@settings(deadline=None)
 def test_scores_are_the_float32_that_went_in_bit_for_bit_also_through_json(values: list[list[float]]) -> None:
     matrix = np.array(values, dtype=np.float32)
     e = valid(**scored("logprob", matrix.tolist()))
@@ -892,7 +890,6 @@ def test_scores_are_written_with_the_fewest_digits() -> None:
 
 
 @given(explanations())
-@settings(deadline=None)
 def test_shares_are_parts_of_one(e: Explanation) -> None:
     for index, result in enumerate(e.results):
         shares, rest = e.shares(index), e.elsewhere_share(index)

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 import pytest
 import regex  # type: ignore[import-untyped]
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from whence.demo.records import generate
@@ -33,7 +33,6 @@ def parts(text: str, kind: Kind) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(deadline=None)  # the machine may be busy
 @given(text=texts)
 def test_segments_touch_are_not_empty_and_give_the_text_back(kind: Kind, text: str) -> None:
     spans = split(text, kind)
@@ -43,14 +42,12 @@ def test_segments_touch_are_not_empty_and_give_the_text_back(kind: Kind, text: s
 
 
 @pytest.mark.parametrize("kind", ["word", "sentence", "paragraph"])
-@settings(deadline=None)  # the machine may be busy
 @given(text=hostile)
 def test_blanks_belong_to_the_segment_before_them(kind: Kind, text: str) -> None:
     assert not any(part[0].isspace() for part in parts(text, kind)[1:])
 
 
 @pytest.mark.parametrize("kind", ["word", "sentence", "paragraph"])
-@settings(deadline=None)  # the machine may be busy
 @given(text=hostile.filter(lambda text: bool(text.strip())))
 def test_every_segment_of_a_visible_text_is_visible(kind: Kind, text: str) -> None:
     assert all(part.strip() for part in parts(text, kind))
@@ -105,7 +102,6 @@ def test_words(text: str, expected: list[str]) -> None:
     assert parts(text, "word") == expected
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(hostile)
 def test_every_word_of_uax_29_with_a_letter_or_digit_is_one_segment(text: str) -> None:
     pieces = regex.split(r"(?wV1)\b", text)
@@ -113,7 +109,6 @@ def test_every_word_of_uax_29_with_a_letter_or_digit_is_one_segment(text: str) -
     assert len(split(text, "word")) == (len(words) or bool(text))
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(hostile)
 def test_no_word_begins_inside_a_character_that_the_reader_sees_as_one(text: str) -> None:
     clusters = {match.start() for match in regex.finditer(r"\X", text)}
@@ -284,7 +279,6 @@ def test_segments_out_of_order_are_refused(segments: list[Span]) -> None:
         assign_tokens("abc", [(0, 1)], segments)
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(hostile, st.data())
 def test_tokens_are_assigned_as_by_looking_at_every_character(text: str, data: st.DataObject) -> None:
     segments = split(text, "word")

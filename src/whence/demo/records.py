@@ -24,7 +24,7 @@ MIN_SENTENCES = 10
 MAX_SENTENCES = 30
 
 HABIT = "Follow-up is in the general clinic in 4 weeks."
-"""What the model writes where the record says nothing of a follow-up."""
+"""What the model writes where no follow-up is recorded; about one record in 155 states just this."""
 
 PARAGRAPHS = ("opening", "history", "findings", "course", "plan")
 
