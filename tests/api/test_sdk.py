@@ -18,7 +18,7 @@ import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import whence
-from whence import Explainer, Explanation, FakeProvider, HuggingFace, Message, Source, Step
+from whence import Explainer, Explanation, FakeProvider, HuggingFace, InputError, Message, Source, Step
 from whence.explain.schema import SourceReference
 from whence.explain.segments import SegmentKind, TargetKind, split
 from whence.providers.fake import BASE_NATS, CUE_MASS, INSTRUCTION_MASS, SINK_MASS, Rule
@@ -504,3 +504,17 @@ def test_json_gives_the_same_explanation_back(demo: Explainer, record: str) -> N
     assert again == explanation
     assert again.matrix().tobytes() == explanation.matrix().tobytes()
     assert again.model_dump_json() == explanation.model_dump_json()
+
+
+def test_sources_may_come_one_by_one() -> None:
+    with Explainer("fake") as explainer:
+        e = explainer.explain("Go.", sources=(text for text in ["alpha", "beta"]))  # type: ignore[arg-type]
+    assert [source.text for source in e.sources] == ["alpha", "beta"]
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"sources": None}, {"method": None}, {"max_tokens": "5"}, {"system": 5}, {"sources": 5}]
+)
+def test_arguments_of_the_wrong_type_are_input_errors(arguments: dict[str, Any]) -> None:
+    with Explainer("fake") as explainer, pytest.raises(InputError):
+        explainer.explain("Go.", **({"sources": ["alpha"]} | arguments))

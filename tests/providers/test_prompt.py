@@ -328,3 +328,20 @@ def test_a_short_message_is_not_taken_for_the_text_of_the_template(message: str)
     _, (start, end), _ = rendered.messages
     assert rendered.text[:start] == "<|user|>Hello.<|end|><|user|>"
     assert rendered.text[start:end] == message
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Source(text="a", kind="banana"),  # type: ignore[arg-type]
+        lambda: Message(role="robot", content="a"),  # type: ignore[arg-type]
+        lambda: Message(role="user", content=None),  # type: ignore[arg-type]
+        lambda: Message(role="user", content=[Source(text="a"), b"y"]),  # type: ignore[list-item]
+        lambda: build_prompt(["hi"], sources=()),  # type: ignore[list-item]
+        lambda: build_prompt("Go.", sources=[b"a"]),  # type: ignore[list-item]
+        lambda: build_prompt("Go.", sources=["a"], system=5),  # type: ignore[arg-type]
+    ],
+)
+def test_what_is_no_prompt_is_refused_before_any_model_runs(make: Callable[[], object]) -> None:
+    with pytest.raises(InputError):
+        make()

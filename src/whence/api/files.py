@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from whence.providers.errors import TextError
-from whence.providers.prompt import Source
+from whence.providers.prompt import Source, usable_name
 
 STANDARD_INPUT = "-"
 
@@ -31,9 +31,4 @@ def read_source(path: str) -> Source:
             f"{path!r} is not UTF-8 text (byte {error.start} is 0x{data[error.start]:02x}); convert it, "
             "for example with: iconv -f LATIN1 -t UTF-8"
         ) from error
-    return Source(text=text, name=_usable(name))
-
-
-def _usable(name: str) -> str:
-    """A file's name as the name of a source: what would break the line that names it becomes `_`."""
-    return "".join("_" if c in '"<>' or ord(c) < 32 or 0xD800 <= ord(c) < 0xE000 else c for c in name)
+    return Source(text=text, name=usable_name(name))

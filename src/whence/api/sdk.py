@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from functools import partial
 from typing import Any, Self
@@ -131,16 +131,12 @@ class Explainer:
             raise UnsupportedError("attention=True: the full tensor is not kept by this version")
         if budget is not None:
             raise UnsupportedError("budget= bounds methods that ask a model many times; attention asks once")
-        if isinstance(sources, str | Source):
-            raise InputError("sources is one text; pass a list: sources=[text]")
-        given: Sequence[object] = (
-            sources  # by its type it holds nothing else, but callers forget: a path, bytes
-        )
-        strange = [type(source).__name__ for source in given if not isinstance(source, str | Source)]
-        if strange:
-            raise InputError(f"sources holds {strange[0]}; pass texts, or Source(text=..., name=...)")
+        if isinstance(sources, str | Source) or not isinstance(sources, Iterable):
+            raise InputError(f"sources is {type(sources).__name__}; pass a list: sources=[text]")
+        if method is None or not isinstance(method, Iterable):
+            raise InputError(f"method is {method!r}; name one, or several")
         request = Request(
-            prompt=build_prompt(prompt, sources=sources, system=system),
+            prompt=build_prompt(prompt, sources=list(sources), system=system),
             output=output,
             methods=(method,) if isinstance(method, str) else tuple(method),
             segment_by=segment_by,

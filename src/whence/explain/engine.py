@@ -22,7 +22,7 @@ from whence.explain.schema import (
 )
 from whence.explain.segments import SegmentKind, TargetKind
 from whence.explain.truncation import Shortened, shorten
-from whence.providers.base import Capabilities, Progress, Provider, Step
+from whence.providers.base import Capabilities, Progress, Provider, Step, report
 from whence.providers.errors import ContextLengthError, EmptyOutputError, InputError
 from whence.providers.observations import Generation
 from whence.providers.prompt import Prompt, Source, require_encodable
@@ -53,8 +53,8 @@ class Request:
         ):
             if value not in kinds:
                 raise InputError(f"{name} is {value!r}; choose one of {', '.join(kinds)}")
-        if self.max_tokens < 1:
-            raise InputError(f"max_tokens is {self.max_tokens}; ask for at least one")
+        if not isinstance(self.max_tokens, int) or self.max_tokens < 1:
+            raise InputError(f"max_tokens is {self.max_tokens!r}; ask for at least one token")
         if not self.methods or len(set(self.methods)) != len(self.methods):
             raise InputError(f"method is {list(self.methods)}; name one method, or several different ones")
         if self.output is not None:
@@ -85,10 +85,9 @@ async def explain(provider: Provider, request: Request, progress: Progress | Non
 
 async def _capabilities(provider: Provider, progress: Progress | None) -> Capabilities:
     """What the provider can; to find out, it loads its model, where that is not done yet."""
-    report: Progress = progress or (lambda _: None)
-    report(Step(stage="load", done=0, total=1))
+    await report(progress, Step(stage="load", done=0, total=1))
     capabilities = await provider.capabilities()
-    report(Step(stage="load", done=1, total=1))
+    await report(progress, Step(stage="load", done=1, total=1))
     return capabilities
 
 

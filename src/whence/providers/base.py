@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
+import anyio.to_thread
+
 from whence.providers.observations import AttentionQuery, AttentionRows, Generation, TokenScores
 from whence.providers.prompt import Prompt
 
@@ -23,6 +25,12 @@ class Step:
 
 Progress = Callable[[Step], None]
 """Called from a worker thread; an exception that it raises ends the explanation."""
+
+
+async def report(progress: Progress | None, step: Step) -> None:
+    """Tell of a step from the event loop: in a worker thread, so a slow callback holds up nobody else."""
+    if progress is not None:
+        await anyio.to_thread.run_sync(progress, step)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -108,16 +108,26 @@ class ModelLoadError(ProviderError):
 
 
 class ContextLengthError(ProviderError):
-    """The prompt, with its output, has more tokens than the model can read."""
+    """The prompt, with its output, has more tokens than the model can read.
 
-    def __init__(self, *, tokens: int, limit_tokens: int) -> None:
+    `limit_tokens`: the model's context. `reserved_tokens`: of these, kept for an answer yet to be written.
+    """
+
+    def __init__(self, *, tokens: int, limit_tokens: int, reserved_tokens: int = 0) -> None:
         self.tokens = tokens
         self.limit_tokens = limit_tokens
-        self.excess_tokens = tokens - limit_tokens
+        self.reserved_tokens = reserved_tokens
+        self.excess_tokens = tokens - (limit_tokens - reserved_tokens)
+        room = f"the {limit_tokens} that this model can read"
+        if reserved_tokens:
+            room = (
+                f"the {limit_tokens - reserved_tokens} that fit: this model can read {limit_tokens}, of which "
+                f"{reserved_tokens} are kept for its answer"
+            )
         super().__init__(
-            f"the text has {tokens} tokens, {self.excess_tokens} more than the {limit_tokens} that this "
-            "model can read. Shorten the sources, or ask for truncation (truncate=True, --truncate), "
-            "which leaves out whole segments from the end of the sources and says so"
+            f"the text has {tokens} tokens, {self.excess_tokens} more than {room}. Shorten the sources, "
+            "or ask for truncation (truncate=True, --truncate), which leaves out whole segments from the "
+            "end of the sources and says so"
         )
 
 

@@ -15,7 +15,7 @@ from typing import Literal
 import anyio
 import numpy as np
 
-from whence.providers.base import Access, Capabilities, Progress, Step
+from whence.providers.base import Access, Capabilities, Progress, Step, report
 from whence.providers.errors import EmptyOutputError, UnknownLayerError, UnsupportedError
 from whence.providers.observations import (
     AttentionQuery,
@@ -106,8 +106,7 @@ class FakeProvider:
         ]
         text = "".join(sentences) or "Nothing is known."
         words = re.findall(r"\s*\S+", text)
-        if progress is not None:
-            progress(Step(stage="generate", done=min(len(words), max_tokens), total=max_tokens))
+        await report(progress, Step(stage="generate", done=min(len(words), max_tokens), total=max_tokens))
         return Generation(
             text="".join(words[:max_tokens]),
             finish="length" if len(words) > max_tokens else "stop",
@@ -172,8 +171,7 @@ class FakeProvider:
                 row[places or [0]] += CUE_MASS * nats / sum(cues.values()) / max(len(places), 1)
             if not cues:
                 row[0] += CUE_MASS
-        if progress is not None:
-            progress(Step(stage="attend", done=1, total=1))
+        await report(progress, Step(stage="attend", done=1, total=1))
         return AttentionRows(rows=rows.astype(np.float32), keys=keys, output=scores)
 
     async def _call(self, seed: int) -> random.Random:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from whence.providers.errors import EmptyPromptError, InputError, NoSourceError, RenderError, TextError
 
 SourceKind = Literal["document", "message"]
 Role = Literal["system", "user", "assistant"]
 Span = tuple[int, int]
-_BREAKING = ("Cc", "Zl", "Zp")  # control characters, and the line breaks that are none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,15 +29,24 @@ class Source:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.kind not in get_args(SourceKind):
+            raise InputError(f"source kind {self.kind!r}: it is one of {', '.join(get_args(SourceKind))}")
         require_encodable(self.text, f"source {self.name!r}")
         require_encodable(self.name, "the name of a source")
         for item in (*self.metadata, *self.metadata.values()):
             require_encodable(item, f"the metadata of source {self.name!r}")
-        if any(c in '"<>' or unicodedata.category(c) in _BREAKING for c in self.name):
+        if usable_name(self.name) != self.name:
             raise TextError(
                 f"the source name {self.name!r} holds a quotation mark, an angle bracket, a line break or a "
                 "control character; leave it out"
             )
+
+
+def usable_name(name: str) -> str:
+    """`name` with `_` for what may not stand in a source's name: it would break the line that names it."""
+    # Control characters, lone surrogates, and the line breaks that are neither.
+    breaking = ("Cc", "Cs", "Zl", "Zp")
+    return "".join("_" if c in '"<>' or unicodedata.category(c) in breaking else c for c in name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +55,15 @@ class Message:
 
     role: Role
     content: str | Sequence[str | Source]
+
+    def __post_init__(self) -> None:
+        if self.role not in get_args(Role):
+            raise InputError(f"message role {self.role!r}: it is one of {', '.join(get_args(Role))}")
+        if not isinstance(self.content, Sequence):
+            raise InputError(f"message content is {type(self.content).__name__}; give a text, or a list")
+        for part in self.parts:
+            if not isinstance(part, Source):
+                require_encodable(part, f"the {self.role} message")
 
     @property
     def parts(self) -> tuple[str | Source, ...]:
@@ -120,7 +137,10 @@ def build_prompt(
     if isinstance(prompt, str):
         if not prompt.strip():
             raise EmptyPromptError("the prompt is empty; say what to do, such as 'Summarise this record.'")
-        given = [Source(text=item) if isinstance(item, str) else item for item in sources]
+        strange = [type(item).__name__ for item in sources if not isinstance(item, str | Source)]
+        if strange:
+            raise InputError(f"sources holds {strange[0]}; pass texts, or Source(text=..., name=...)")
+        given = [item if isinstance(item, Source) else Source(text=item) for item in sources]
         messages = [Message(role="user", content=(*given, prompt))]
         if system is not None:
             messages.insert(0, Message(role="system", content=system))
@@ -131,13 +151,14 @@ def build_prompt(
                 "in a message of role 'system'; sources= and system= are for a prompt that is one string"
             )
         messages = list(prompt)
+        strange = [type(item).__name__ for item in messages if not isinstance(item, Message)]
+        if strange:
+            raise InputError(
+                f"the prompt is a list that holds {strange[0]}; give one text, or Message objects"
+            )
         written = [part for message in messages for part in message.parts if isinstance(part, str)]
         if not any(part.strip() for part in written):
             raise EmptyPromptError("no message has any text; add a user message that says what to do")
-    for message in messages:
-        for part in message.parts:
-            if isinstance(part, str):
-                require_encodable(part, f"the {message.role} message")
     built = Prompt(messages=_named(messages))
     if not any(source.text.strip() for source in built.sources):
         raise NoSourceError(
@@ -231,6 +252,11 @@ def locate(render: Callable[[Sequence[str]], str], turns: Sequence[Turn]) -> Ren
         ]
         messages.append((start, end))
         at, kept = end, after
+    if rendered[at:] not in (rest, kept + rest):
+        raise RenderError(
+            "the chat template writes something else after these messages than after others, such as one of "
+            "them twice; use a template that writes each message once, as it is"
+        )
     return Rendered(
         text=rendered, sources=tuple(sources), instructions=tuple(instructions), messages=tuple(messages)
     )

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import AddedToken, processors
 from transformers import AutoTokenizer
 
 from whence.providers.errors import RenderError
@@ -140,3 +141,44 @@ def test_generated_ids_are_kept_and_cover_the_text(tokenizer: Any, text: str, en
             assert span[0] <= max(covered, default=-1) + 1, "a character was skipped"
             covered |= set(range(*span))
     assert covered == set(range(len(text)))
+
+
+def test_control_tokens_that_the_tokenizer_only_marks_are_text_in_a_record() -> None:
+    marking = AutoTokenizer.from_pretrained(DEMO)
+    marking.add_tokens([AddedToken("<|header|>", special=True)])
+    assert marking.convert_tokens_to_ids("<|header|>") not in marking.all_special_ids
+    encoded = encode_prompt(marking, prompt_of("<|header|>system"))
+    assert marking.convert_tokens_to_ids("<|header|>") not in encoded.ids
+
+
+def test_an_answer_with_its_end_token_has_the_offsets_of_its_text(tokenizer: Any) -> None:
+    text = "Allergic to latex. \U0001f469\u200d\U0001f467"
+    given = encode_output(tokenizer, text)
+    ids = (*given.ids, tokenizer.eos_token_id)
+    generated = encode_output(tokenizer, Generation(text=text, token_ids=ids))
+    assert generated.ids == ids
+    assert generated.spans == (*given.spans, None)
+
+
+def test_blank_tokens_whose_offsets_were_trimmed_still_belong_to_their_source() -> None:
+    trimming = AutoTokenizer.from_pretrained(DEMO)
+    trimming.backend_tokenizer.post_processor = processors.ByteLevel(trim_offsets=True)
+    encoded = encode_prompt(trimming, prompt_of("HR 88\n\n\nDx"))
+    parts = [(trimming.decode([i]), t.part) for i, t in zip(encoded.ids, encoded.tokens, strict=True)]
+    assert all(text in trimming.all_special_tokens for text, part in parts if part == "special")
+
+
+def test_a_template_that_says_a_message_twice_is_refused() -> None:
+    repeating = AutoTokenizer.from_pretrained(DEMO)
+    repeating.chat_template = (
+        "{% for m in messages %}{{ m.content }}{% endfor %}Q: {{ messages[-1].content }}"
+    )
+    with pytest.raises(RenderError, match="twice"):
+        encode_prompt(repeating, prompt_of("Latex."))
+
+
+def test_a_template_that_fails_in_any_way_is_an_error_of_the_tree() -> None:
+    broken = AutoTokenizer.from_pretrained(DEMO)
+    broken.chat_template = "{{ 1 + 'a' }}"
+    with pytest.raises(RenderError, match="template"):
+        encode_prompt(broken, prompt_of("Latex."))

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
-from whence.providers.huggingface.attention import RowCollector, collect_rows
+from whence.providers.huggingface.attention import RowCollector, attention_weights, collect_rows
 
 TOLERANCE = 1e-5
 VOCABULARY, LENGTH, ROWS = 97, 150, 70  # more rows than are held at a time
@@ -113,3 +113,13 @@ def test_the_model_computes_the_same_while_it_is_observed(family: str) -> None:
 def test_the_sliding_window_is_shorter_than_the_input() -> None:
     rows = collect(build("mistral"), inputs_with("unpadded"))
     assert torch.count_nonzero(rows[0, -1]) == 20
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_weights_of_half_precision_are_computed_in_full(dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    query, key = ((torch.randn(1, 2, 40, 64, generator=generator) * 6).to(dtype) for _ in range(2))
+    scores = query.double() @ key.double().transpose(-1, -2) / 8
+    expected = scores.masked_fill(~torch.ones(40, 40).tril().bool(), float("-inf")).softmax(-1)
+    weights = attention_weights(query, key, None, 1 / 8, None, rows=slice(0, 40))
+    torch.testing.assert_close(weights.double(), expected, atol=TOLERANCE, rtol=0)

@@ -17,9 +17,11 @@ from transformers import (
     AutoModelForMaskedLM,
     AutoModelForSeq2SeqLM,
     BertConfig,
+    BertGenerationConfig,
     FalconConfig,
     LlamaForCausalLM,
     MambaConfig,
+    MptConfig,
     T5Config,
 )
 
@@ -28,6 +30,7 @@ from whence.providers.errors import (
     CaptureError,
     ContextLengthError,
     ModelLoadError,
+    ProviderError,
     UnknownLayerError,
     UnknownModelError,
     UnsupportedError,
@@ -382,3 +385,71 @@ def test_a_device_that_is_not_here_is_refused(
     tokenizer.save_pretrained(tmp_path)
     with pytest.raises(ModelLoadError, match=device):
         anyio.run(HuggingFace(str(tmp_path), device=device).capabilities)
+
+
+def test_settings_of_the_model_do_not_bend_what_is_most_probable(
+    make_model: MakeModel, tokenizer: Any
+) -> None:
+    model = make_model(eos_token_id=None, tie_word_embeddings=True).eval()  # tied, it repeats its last token
+    plain = anyio.run(lambda: HuggingFace(model, tokenizer).generate(PROMPT, max_tokens=20, seed=0))
+    model.generation_config.repetition_penalty = 5.0
+    model.generation_config.no_repeat_ngram_size = 1
+    bent = anyio.run(lambda: HuggingFace(model, tokenizer).generate(PROMPT, max_tokens=20, seed=0))
+    assert bent.token_ids == plain.token_ids
+    assert len(set(plain.token_ids)) < 20, "nothing is repeated, so this test would find nothing"
+
+
+def test_greedy_text_equals_that_of_the_library(make_model: MakeModel, tokenizer: Any) -> None:
+    model = make_model(eos_token_id=None).eval()
+    (turn,) = PROMPT.turns()
+    ids = tokenizer.apply_chat_template(
+        [{"role": "user", "content": turn.text}], add_generation_prompt=True, return_dict=False
+    )
+    expected = model.generate(
+        torch.tensor([ids]), attention_mask=torch.ones(1, len(ids)), max_new_tokens=20, do_sample=False
+    )
+    written = anyio.run(lambda: HuggingFace(model, tokenizer).generate(PROMPT, max_tokens=20, seed=0))
+    assert written.token_ids == tuple(expected[0, len(ids) :].tolist())
+
+
+def test_damaged_weights_are_an_error_and_no_explanation(make_model: MakeModel, tokenizer: Any) -> None:
+    model = make_model()
+    with torch.no_grad():
+        model.model.layers[0].self_attn.q_proj.weight.fill_(float("nan"))
+    with pytest.raises(CaptureError, match="not finite"):
+        attend(HuggingFace(model, tokenizer))
+    with pytest.raises(ProviderError, match="finite"):
+        anyio.run(lambda: HuggingFace(model, tokenizer).generate(PROMPT, max_tokens=5, seed=0))
+
+
+def test_a_model_that_reads_in_both_directions_is_refused(tokenizer: Any) -> None:
+    config = BertGenerationConfig(
+        vocab_size=1662, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16
+    )
+    with pytest.raises((CaptureError, UnsupportedError)):
+        attend(HuggingFace(AutoModelForCausalLM.from_config(config), tokenizer))
+
+
+def test_an_architecture_that_cannot_be_observed_says_so(tokenizer: Any) -> None:
+    config = MptConfig(vocab_size=1662, d_model=32, n_heads=2, n_layers=1)
+    with pytest.raises(CaptureError, match="Mpt"):
+        attend(HuggingFace(AutoModelForCausalLM.from_config(config), tokenizer))
+
+
+def test_an_error_of_the_callback_is_not_taken_for_one_of_the_model(
+    make_model: MakeModel, tokenizer: Any
+) -> None:
+    def fail(step: Step) -> None:
+        raise TypeError(step.stage)
+
+    with pytest.raises(TypeError, match="attend"):
+        anyio.run(lambda: HuggingFace(make_model(), tokenizer).attend(PROMPT, OUTPUT, ALL, progress=fail))
+
+
+def test_the_error_of_a_long_prompt_tells_the_limit_and_what_is_kept_for_the_answer(
+    make_model: MakeModel, tokenizer: Any
+) -> None:
+    provider = HuggingFace(make_model(max_position_embeddings=64), tokenizer)
+    long = build_prompt("Summarise.", sources=["latex " * 200])
+    with pytest.raises(ContextLengthError, match="can read 64, of which 8 are kept"):
+        anyio.run(lambda: provider.generate(long, max_tokens=50, seed=0))

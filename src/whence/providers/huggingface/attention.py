@@ -31,12 +31,17 @@ class Observer:
     def __init__(self, on_layer: Callable[[int], None]) -> None:
         self.on_layer = on_layer
         self.calls = 0
+        self.stopped_by: BaseException | None = None
 
     def see(
         self, query: Tensor, key: Tensor, mask: Tensor | None, scale: float, softcap: float | None
     ) -> None:
         """One layer's attention is about to be computed."""
-        self.on_layer(self.calls)
+        try:
+            self.on_layer(self.calls)
+        except BaseException as error:
+            self.stopped_by = error  # not a failure of the model: see `collect_rows`
+            raise
         self.calls += 1
 
 
@@ -88,10 +93,13 @@ def attention_weights(
 
     `query`: (batch, heads, queries, head size), `key`: (batch, key-value heads, keys, head size).
     `mask`: None for causal, else boolean (True attends) or additive, (batch, 1, queries, keys).
+    Computed in float32 whatever the model's own precision: sdpa accumulates in float32 too, and a product
+    rounded to bfloat16 before the softmax would be far from what the model computed.
     """
     batch, heads, queries, size = query.shape
     shared, keys = key.shape[1], key.shape[2]
-    grouped = query[:, :, rows].reshape(batch, shared, heads // shared, -1, size)
+    key = key.float()
+    grouped = query[:, :, rows].float().reshape(batch, shared, heads // shared, -1, size)
     scores = (grouped @ key.unsqueeze(2).transpose(-1, -2)).reshape(batch, heads, -1, keys) * scale
     if softcap is not None:
         scores = torch.tanh(scores / softcap) * softcap
@@ -122,6 +130,10 @@ def _attention(
             f"{type(module).__name__} adds {' and '.join(unhandled)} to its attention, which cannot be "
             "observed yet"
         )
+    if attention_mask is None and query.shape[2] > 1 and not _is_causal(module, kwargs.get("is_causal")):
+        raise CaptureError(
+            f"{type(module).__name__} reads in both directions; only causal models are observed"
+        )
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     observer = _observer.get()
     if observer is not None:
@@ -139,6 +151,10 @@ def _attention(
     return torch.cat(blocks, dim=2).transpose(1, 2).contiguous(), None
 
 
+def _is_causal(module: torch.nn.Module, given: bool | None) -> bool:
+    return bool(getattr(module, "is_causal", True) if given is None else given)
+
+
 _observer: ContextVar[Observer | None] = ContextVar("whence_observer", default=None)
 AttentionInterface.register(NAME, _attention)
 # Without a mask function of the same name a model silently gets no mask at all, and ignores padding.
@@ -149,8 +165,10 @@ AttentionMaskInterface.register(NAME, sdpa_mask)
 def observing(model: PreTrainedModel, observer: Observer) -> Iterator[None]:
     """While it lasts, this thread's forward passes through `model` are seen; then the model is as it was.
 
-    Forward passes of other threads are computed as ever, and not seen. One observer at a time per model:
-    the caller holds the model's lock.
+    Forward passes of other threads are not seen. They are computed as ever on a model whose own attention
+    is sdpa; on another (eager, say) a pass that is under way when this begins or ends would be given the
+    mask of one implementation and the attention of the other. One observer at a time per model: the caller
+    holds the model's lock.
     """
     configs = {
         id(config): config for config in (getattr(m, "config", None) for m in model.modules()) if config
@@ -179,15 +197,24 @@ def collect_rows(
 ) -> tuple[Tensor, Tensor]:
     """One forward pass; the mean rows (batch, rows, keys) and the logits of the same positions.
 
-    Raises CaptureError where the model did not attend through the interface in each of its layers:
-    a partial average would look like an answer.
+    Raises CaptureError where the model did not attend through the interface in each of its layers, or where
+    its attention is not finite: a partial average would look like an answer.
     """
-    with observing(model, collector), torch.no_grad():
-        logits = model(**inputs, use_cache=False, logits_to_keep=collector.rows).logits
+    try:
+        with observing(model, collector), torch.no_grad():
+            logits = model(**inputs, use_cache=False, logits_to_keep=collector.rows).logits
+    except (AttributeError, TypeError) as error:
+        if error is collector.stopped_by:
+            raise
+        # An older architecture that does not take these arguments, or has no mask of this kind.
+        raise CaptureError(f"{type(model).__name__} cannot be observed: {error}") from error
     expected = model.config.get_text_config().num_hidden_layers
     if collector.calls != expected or collector.total is None:
         raise CaptureError(
             f"{type(model).__name__} has {expected} layers, but attention was seen in {collector.calls}; "
             "this architecture bypasses transformers' attention interface, or has layers without attention"
         )
-    return collector.total / collector.kept_layers, logits
+    rows = collector.total / collector.kept_layers
+    if not torch.isfinite(rows).all():
+        raise CaptureError(f"the attention of {type(model).__name__} is not finite: its weights are damaged")
+    return rows, logits

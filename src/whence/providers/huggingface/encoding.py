@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from jinja2 import TemplateError
-
 from whence.providers.errors import EmptyOutputError, RenderError
 from whence.providers.observations import Generation, PromptToken, Span
 from whence.providers.prompt import Prompt, Rendered, Turn, locate, require_encodable
@@ -40,7 +38,7 @@ def encode_prompt(tokenizer: Any, prompt: Prompt) -> EncodedPrompt:
     rendered = _render(tokenizer, prompt.turns())
     add_special = not tokenizer.chat_template
     ids, spans = _tokenize(tokenizer, rendered.text, add_special=add_special)
-    special = set(tokenizer.all_special_ids)
+    special = _special_ids(tokenizer)
     if any(i in special and _inside(span, rendered.messages) for i, span in zip(ids, spans, strict=True)):
         ids, spans = _tokenize_apart(tokenizer, rendered, add_special=add_special)
     places = [(start, end) for _, start, end in rendered.sources]
@@ -62,10 +60,16 @@ def encode_output(tokenizer: Any, output: str | Generation) -> EncodedOutput:
     require_encodable(text, "the output")
     if not text.strip():
         raise EmptyOutputError("the output has no text, so there is nothing to explain")
-    ids, spans = _tokenize(tokenizer, text, add_special=False, split_special=True)
-    if isinstance(output, Generation) and output.token_ids != tuple(ids):
-        return EncodedOutput(ids=output.token_ids, spans=_spans_by_decoding(tokenizer, output))
-    return EncodedOutput(ids=tuple(ids), spans=tuple(span if span[1] > span[0] else None for span in spans))
+    ids, offsets = _tokenize(tokenizer, text, add_special=False, split_special=True)
+    spans = tuple(span if span[1] > span[0] else None for span in offsets)
+    if isinstance(output, str):
+        return EncodedOutput(ids=tuple(ids), spans=spans)
+    ends = len(output.token_ids) - len(ids)
+    if output.token_ids[: len(ids)] == tuple(ids) and _special_ids(tokenizer).issuperset(
+        output.token_ids[len(ids) :]
+    ):
+        return EncodedOutput(ids=output.token_ids, spans=(*spans, *[None] * ends))
+    return EncodedOutput(ids=output.token_ids, spans=_spans_by_decoding(tokenizer, output))
 
 
 def decode(tokenizer: Any, ids: tuple[int, ...]) -> str:
@@ -81,7 +85,7 @@ def _render(tokenizer: Any, turns: tuple[Turn, ...]) -> Rendered:
         messages = [{"role": turn.role, "content": text} for turn, text in zip(turns, texts, strict=True)]
         try:
             text: str = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        except TemplateError as error:
+        except Exception as error:  # a template is a program that came with the model: it may raise anything
             raise RenderError(f"the model's chat template refuses these messages: {error}") from error
         return text
 
@@ -119,6 +123,12 @@ def _tokenize_apart(tokenizer: Any, rendered: Rendered, *, add_special: bool) ->
     return ids, spans
 
 
+def _special_ids(tokenizer: Any) -> set[int]:
+    """Control tokens: those that the tokenizer names (its end token), and those that it only marks."""
+    marked = {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
+    return marked | set(tokenizer.all_special_ids)
+
+
 def _inside(span: Span, messages: tuple[Span, ...]) -> bool:
     return span[0] < span[1] and any(start <= span[0] and span[1] <= end for start, end in messages)
 
@@ -129,15 +139,18 @@ def _place(
     """Where one token came from; `places` are the spans of the sources."""
     if index == 0:
         return PromptToken(part="sink")
-    if span[0] == span[1] or (is_special and not _inside(span, rendered.messages)):
+    if is_special and not _inside(span, rendered.messages):
         return PromptToken(part="special")
-    found = _overlapping(span, places)
+    # Some tokenizers trim blanks from their offsets: a blank token then has a place, and no characters.
+    place = (span[0], max(span[1], span[0] + 1))
+    found = _overlapping(place, places)
     if found is not None:
         source, start, end = rendered.sources[found]
+        begin = max(span[0], start)
         return PromptToken(
-            part="source", source=source, start=max(span[0], start) - start, end=min(span[1], end) - start
+            part="source", source=source, start=begin - start, end=max(begin, min(span[1], end)) - start
         )
-    instruction = _overlapping(span, rendered.instructions)
+    instruction = _overlapping(place, rendered.instructions)
     return PromptToken(part="template" if instruction is None else "instruction")
 
 
@@ -153,7 +166,7 @@ def _spans_by_decoding(tokenizer: Any, output: Generation) -> tuple[Span | None,
     The end of token i is where the decoded first i tokens stop agreeing with the text; a token that only
     begins a character (a byte of an emoji) shares that character with the tokens that finish it.
     """
-    special = set(tokenizer.all_special_ids)
+    special = _special_ids(tokenizer)
     spans: list[Span | None] = []
     at = 0
     for count, token in enumerate(output.token_ids, start=1):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -23,12 +23,12 @@ from whence.providers.observations import AttentionQuery, AttentionRows, Generat
 from whence.providers.prompt import Prompt
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator
 
     from transformers import PreTrainedModel
 
 Answer = TypeVar("Answer")
-LOCK_POLL_SECONDS = 0.05
+LOCK_POLL_SECONDS = 0.01
 
 # One pass at a time per model, also where several providers hold the same model object.
 _locks: WeakKeyDictionary[torch.nn.Module, threading.Lock] = WeakKeyDictionary()
@@ -43,7 +43,8 @@ class HuggingFace:
     `trust_remote_code` lets a repository's own code run here: off unless you turn it on.
     `model_name`: how explanations call it. `notes`: what their readers must know of it.
 
-    A name is loaded on first use, in a worker thread. Raises as `loading.load` does.
+    A name is loaded on first use, in a worker thread. Raises as `loading.load` does. A loaded model is left
+    as it was; while it is explained, do not run it elsewhere, unless its own attention is sdpa.
     """
 
     name = "huggingface"
@@ -86,7 +87,7 @@ class HuggingFace:
 
     async def capabilities(self) -> Capabilities:
         """What this model lets us see; loads it on the first call."""
-        loaded = await self._in_worker(lambda loaded: loaded, None)
+        loaded = await self._in_worker(lambda loaded: loaded)
         return Capabilities(
             access="weights",
             revision=loaded.revision,
@@ -109,7 +110,7 @@ class HuggingFace:
             limit = _context_tokens(loaded)
             room = max_tokens
             if limit is not None:
-                _require_room(len(encoded.ids), limit - min(max_tokens, limit // 8))
+                _require_room(len(encoded.ids), limit, reserved_tokens=min(max_tokens, limit // 8))
                 room = min(max_tokens, limit - len(encoded.ids))
             return generate(
                 loaded,
@@ -119,7 +120,7 @@ class HuggingFace:
                 on_layer=lambda _: anyio.from_thread.check_cancelled(),
             )
 
-        return await self._in_worker(work, progress)
+        return await self._in_worker(work)
 
     async def attend(
         self,
@@ -135,21 +136,16 @@ class HuggingFace:
             encoded = encode_prompt(loaded.tokenizer, prompt)
             return _attend(loaded, encoded, output, query, progress)
 
-        return await self._in_worker(work, progress)
+        return await self._in_worker(work)
 
-    async def _in_worker(self, work: Callable[[Loaded], Answer], progress: Progress | None) -> Answer:
-        """Run torch work in a thread. The thread hears of cancellation and stops by itself."""
-        return await anyio.to_thread.run_sync(self._with_model, work, progress)
-
-    def _with_model(self, work: Callable[[Loaded], Answer], progress: Progress | None) -> Answer:
-        with _held(self._load_lock):
+    async def _in_worker(self, work: Callable[[Loaded], Answer]) -> Answer:
+        """Run torch work in a thread, one at a time per model. The thread hears of cancellation by itself."""
+        async with _held(self._load_lock):
             if self._loaded is None:
                 assert self._load is not None  # noqa: S101 - one of the two was set at the start
-                _report(progress, "load", 0, 1)
-                self._loaded = self._load()
-                _report(progress, "load", 1, 1)
-        with _held(_lock_of(self._loaded.model)):
-            return work(self._loaded)
+                self._loaded = await anyio.to_thread.run_sync(self._load)
+        async with _held(_lock_of(self._loaded.model)):
+            return await anyio.to_thread.run_sync(work, self._loaded)
 
 
 def _attend(
@@ -199,9 +195,9 @@ def _context_tokens(loaded: Loaded) -> int | None:
     return limit
 
 
-def _require_room(tokens: int, limit_tokens: int) -> None:
-    if tokens > limit_tokens:
-        raise ContextLengthError(tokens=tokens, limit_tokens=limit_tokens)
+def _require_room(tokens: int, limit_tokens: int, *, reserved_tokens: int = 0) -> None:
+    if tokens > limit_tokens - reserved_tokens:
+        raise ContextLengthError(tokens=tokens, limit_tokens=limit_tokens, reserved_tokens=reserved_tokens)
 
 
 def _require_known(what: str, wanted: tuple[int, ...] | None, count: int) -> None:
@@ -220,11 +216,11 @@ def _lock_of(model: torch.nn.Module) -> threading.Lock:
         return _locks.setdefault(model, threading.Lock())
 
 
-@contextmanager
-def _held(lock: threading.Lock) -> Iterator[None]:
-    """Hold a lock; while waiting for it, go on hearing of cancellation."""
-    while not lock.acquire(timeout=LOCK_POLL_SECONDS):
-        anyio.from_thread.check_cancelled()
+@asynccontextmanager
+async def _held(lock: threading.Lock) -> AsyncIterator[None]:
+    """Hold a lock that tasks of any event loop share; who waits takes no thread, and can be cancelled."""
+    while not lock.acquire(blocking=False):  # noqa: ASYNC110 - an Event belongs to one loop
+        await anyio.sleep(LOCK_POLL_SECONDS)
     try:
         yield
     finally:
