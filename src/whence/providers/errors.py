@@ -121,8 +121,8 @@ class ContextLengthError(ProviderError):
         room = f"the {limit_tokens} that this model can read"
         if reserved_tokens:
             room = (
-                f"the {limit_tokens - reserved_tokens} that fit: this model can read {limit_tokens}, of which "
-                f"{reserved_tokens} are kept for its answer"
+                f"the {limit_tokens - reserved_tokens} that fit: this model can read {limit_tokens}, "
+                f"of which {reserved_tokens} are kept for its answer"
             )
         super().__init__(
             f"the text has {tokens} tokens, {self.excess_tokens} more than {room}. Shorten the sources, "
