@@ -167,7 +167,7 @@ def demo(
     sources = [Source(text=record.text, name="record")]
     out = [out_dir / "demo.html", out_dir / "demo.json"]
     _show("demo", PROMPT, sources, out=out, detail=True, layers=DEMO_LAYER)
-    Console(stderr=True, highlight=False).print(
+    Console(stderr=True, highlight=False, soft_wrap=True).print(
         f"These are the shares of layer {DEMO_LAYER}, in which this model looks things up. Other models have "
         "other such layers: whence explain averages all of them, unless --layers says which."
     )
@@ -196,7 +196,9 @@ def _show(
     else:
         typer.echo(to_text(explanation, k=top), nl=False)
     for path in out:
-        Console(stderr=True, highlight=False).print(f"wrote {save(explanation, path)}", markup=False)
+        Console(stderr=True, highlight=False, soft_wrap=True).print(
+            f"wrote {save(explanation, path)}", markup=False
+        )
 
 
 def _given(**lists: str | None) -> dict[str, list[int]]:
