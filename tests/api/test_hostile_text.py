@@ -13,7 +13,7 @@ import pytest
 
 import whence as w
 from whence import Explainer, Explanation
-from whence.explain.segments import SegmentKind, TargetKind
+from whence.explain.schema import TargetKind, TextKind
 
 Run = Callable[..., CompletedProcess[str]]
 PROMPT = "Summarise this record."
@@ -58,9 +58,9 @@ def assert_unharmed(explanation: Explanation, text: str, source: int = 0) -> Non
     assert Explanation.model_validate_json(explanation.model_dump_json()) == explanation
 
 
-@pytest.mark.parametrize("segment_by", get_args(SegmentKind))
+@pytest.mark.parametrize("segment_by", get_args(TextKind))
 @pytest.mark.parametrize("name", TEXTS)
-def test_a_hostile_source_is_unharmed(name: str, segment_by: SegmentKind) -> None:
+def test_a_hostile_source_is_unharmed(name: str, segment_by: TextKind) -> None:
     text = TEXTS[name]
     for source in (text, f"alpha {text}\nbeta."):
         explanation = Explainer("fake").explain("Do.", sources=[source], segment_by=segment_by)
@@ -91,7 +91,7 @@ def test_a_hostile_prompt_is_unharmed(name: str) -> None:
 @pytest.mark.parametrize("segment_by", ["token", "word", "sentence"])
 @pytest.mark.parametrize("name", [name for name, text in TEXTS.items() if text != LONG_TOKEN])
 def test_a_hostile_source_is_read_by_the_demo_unharmed(
-    demo: Explainer, name: str, segment_by: SegmentKind
+    demo: Explainer, name: str, segment_by: TextKind
 ) -> None:
     text = TEXTS[name]
     source = f"The patient has asthma. {text}"

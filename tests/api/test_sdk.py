@@ -19,8 +19,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import whence
 from whence import Explainer, Explanation, FakeProvider, HuggingFace, InputError, Message, Source, Step
-from whence.explain.schema import SourceReference
-from whence.explain.segments import SegmentKind, TargetKind, split
+from whence.explain.schema import SourceReference, TargetKind, TextKind
+from whence.explain.segments import split
 from whence.providers.fake import BASE_NATS, CUE_MASS, INSTRUCTION_MASS, SINK_MASS, Rule
 
 CLOSE = 1e-6
@@ -220,12 +220,12 @@ def test_one_explainer_serves_one_loop_after_the_other(demo: Explainer, record: 
 
 # Detail, and other granularities from it.
 
-KINDS: tuple[SegmentKind, ...] = ("token", "word", "sentence", "paragraph", "source")
+KINDS: tuple[TextKind, ...] = ("token", "word", "sentence", "paragraph", "source")
 
 
 @pytest.mark.parametrize("target_by", ["token", "word", "sentence", "whole"])
 @pytest.mark.parametrize("segment_by", KINDS)
-def test_at_equals_a_fresh_explanation_of_the_fake(segment_by: SegmentKind, target_by: TargetKind) -> None:
+def test_at_equals_a_fresh_explanation_of_the_fake(segment_by: TextKind, target_by: TargetKind) -> None:
     explainer = Explainer(FakeProvider())
     sources = ["Alpha alpha, beta.\n\ngamma delta. zeta", "epsilon 👩‍👩‍👧 eta.\r\nbeta"]
     kept = explainer.explain("Do it now.", sources=sources, detail=True)
@@ -235,7 +235,7 @@ def test_at_equals_a_fresh_explanation_of_the_fake(segment_by: SegmentKind, targ
 
 @pytest.mark.parametrize("segment_by", KINDS)
 def test_at_equals_a_fresh_explanation_of_the_demo(
-    demo: Explainer, record: str, segment_by: SegmentKind
+    demo: Explainer, record: str, segment_by: TextKind
 ) -> None:
     kept = demo.explain("Summarise this record.", sources=[record], output=ANSWER, detail=True)
     fresh = demo.explain("Summarise this record.", sources=[record], output=ANSWER, segment_by=segment_by)

@@ -17,8 +17,7 @@ from whence.explain.aggregate import PARTS, TokenScores, aggregate, from_attenti
 from whence.explain.engine import Request, explain
 from whence.explain.layout import Layout, lay_out
 from whence.explain.result import Measure, Scores
-from whence.explain.schema import Explanation
-from whence.explain.segments import SegmentKind, TargetKind
+from whence.explain.schema import Explanation, TargetKind, TextKind
 from whence.providers import observations
 from whence.providers.base import Capabilities, Progress
 from whence.providers.errors import UnsupportedError
@@ -64,7 +63,7 @@ def observed(rows: NDArray[np.float32] = ROWS) -> AttentionRows:
     return AttentionRows(rows=rows, keys=KEYS, output=scores)
 
 
-def laid_out(segment_by: SegmentKind, target_by: TargetKind) -> Layout:
+def laid_out(segment_by: TextKind, target_by: TargetKind) -> Layout:
     return lay_out(
         ids=["s1", "s2", "s3"],
         texts=[SOURCE, "", LETTER],
@@ -266,7 +265,7 @@ def observations_of_anything(draw: st.DrawFn) -> tuple[Observed, list[str]]:
     return Observed(rows=AttentionRows(rows=rows, keys=tuple(keys), output=scores), text=output), sources
 
 
-KINDS = st.tuples(st.sampled_from(get_args(SegmentKind)), st.sampled_from(get_args(TargetKind)))
+KINDS = st.tuples(st.sampled_from(get_args(TextKind)), st.sampled_from(get_args(TargetKind)))
 
 
 def totals(explanation: Explanation) -> NDArray[np.float64]:

@@ -12,14 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whence.explain.layout import NOWHERE, Layout, SourceToken, lay_out
-from whence.explain.segments import SegmentKind, Span, TargetKind, split
+from whence.explain.schema import TargetKind, TextKind
+from whence.explain.segments import Span, split
 
 
 def divide(
     texts: Sequence[str],
     source_tokens: Sequence[SourceToken],
     *,
-    segment_by: SegmentKind = "word",
+    segment_by: TextKind = "word",
     output: str = "x",
     output_tokens: Sequence[Span | None] = ((0, 1),),
     target_by: TargetKind = "word",
@@ -74,8 +75,8 @@ def test_each_token_of_a_shared_character_is_a_segment_of_its_own() -> None:
     assert layout.segment_of.tolist() == [0, 1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("segment_by", get_args(SegmentKind))
-def test_tokens_without_a_visible_character_belong_nowhere(segment_by: SegmentKind) -> None:
+@pytest.mark.parametrize("segment_by", get_args(TextKind))
+def test_tokens_without_a_visible_character_belong_nowhere(segment_by: TextKind) -> None:
     tokens = [(0, 0, 2), (0, 1, 2), (0, 2, 3), (0, 3, 3), (0, 3, 6)]
     layout = divide(["\n b \t\n"], tokens, segment_by=segment_by)
     assert layout.segment_of.tolist() == [NOWHERE, NOWHERE, 0, NOWHERE, NOWHERE]
@@ -91,8 +92,8 @@ def test_segments_are_counted_over_all_sources() -> None:
     assert divide(texts, tokens, segment_by="source").segment_of.tolist() == [0, 0, 1, 2, 2]
 
 
-@pytest.mark.parametrize("segment_by", get_args(SegmentKind))
-def test_an_empty_source_beside_a_full_one_has_no_segment(segment_by: SegmentKind) -> None:
+@pytest.mark.parametrize("segment_by", get_args(TextKind))
+def test_an_empty_source_beside_a_full_one_has_no_segment(segment_by: TextKind) -> None:
     layout = divide(["", "ab", ""], [(1, 0, 2)], segment_by=segment_by)
     assert segments(layout) == [("s1", 0, 2)]
     assert layout.segment_of.tolist() == [0]

@@ -6,7 +6,7 @@ import json
 import sys
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -19,7 +19,7 @@ from whence.demo.records import PROMPT, generate
 from whence.explain.methods import METHODS
 from whence.explain.render import FORMATS, save
 from whence.explain.render.text import to_terminal, to_text
-from whence.explain.schema import Explanation
+from whence.explain.schema import Explanation, TargetKind, TextKind
 from whence.providers.errors import InputError, NameUnknownError, UnsupportedError, WhenceError
 from whence.providers.prompt import Source
 from whence.providers.registry import PROVIDERS, installed
@@ -95,13 +95,8 @@ def explain(
     method: Annotated[
         str, typer.Option(help=f"How to explain: auto, {', '.join(METHODS)}; several separated by commas.")
     ] = "auto",
-    segment_by: Annotated[
-        Literal["token", "word", "sentence", "paragraph", "source"],
-        typer.Option(help="What receives credit."),
-    ] = "sentence",
-    target_by: Annotated[
-        Literal["token", "word", "sentence", "whole"], typer.Option(help="What is explained.")
-    ] = "sentence",
+    segment_by: Annotated[TextKind, typer.Option(help="What receives credit.")] = "sentence",
+    target_by: Annotated[TargetKind, typer.Option(help="What is explained.")] = "sentence",
     output_text: Annotated[
         str | None, typer.Option(help="Explain this text instead of letting the model answer.")
     ] = None,

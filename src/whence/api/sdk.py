@@ -10,8 +10,7 @@ from typing import Any, Self
 
 from whence.api.background import submit
 from whence.explain.engine import Request, explain
-from whence.explain.schema import Explanation
-from whence.explain.segments import SegmentKind, TargetKind
+from whence.explain.schema import Explanation, TargetKind, TextKind
 from whence.providers.base import Progress, Provider
 from whence.providers.errors import InputError, UnsupportedError
 from whence.providers.prompt import Message, Source, build_prompt
@@ -48,7 +47,7 @@ class Explainer:
         output: str | None = None,
         system: str | None = None,
         method: str | Sequence[str] = "auto",
-        segment_by: SegmentKind = "sentence",
+        segment_by: TextKind = "sentence",
         target_by: TargetKind = "sentence",
         detail: bool = False,
         attention: bool = False,
@@ -114,7 +113,7 @@ class Explainer:
         output: str | None = None,
         system: str | None = None,
         method: str | Sequence[str] = "auto",
-        segment_by: SegmentKind = "sentence",
+        segment_by: TextKind = "sentence",
         target_by: TargetKind = "sentence",
         detail: bool = False,
         attention: bool = False,
@@ -133,7 +132,7 @@ class Explainer:
             raise UnsupportedError("budget= bounds methods that ask a model many times; attention asks once")
         if isinstance(sources, str | Source) or not isinstance(sources, Iterable):
             raise InputError(f"sources is {type(sources).__name__}; pass a list: sources=[text]")
-        if method is None or not isinstance(method, Iterable):
+        if not isinstance(method, Iterable):
             raise InputError(f"method is {method!r}; name one, or several")
         request = Request(
             prompt=build_prompt(prompt, sources=list(sources), system=system),

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from whence.explain.layout import NOWHERE, Layout, SourceToken, lay_out
 from whence.explain.packing import pack
 from whence.explain.result import Detail, Elsewhere, Measure, Result, Scores
-from whence.explain.schema import Explanation
-from whence.explain.segments import SegmentKind, Span, TargetKind
+from whence.explain.schema import Explanation, TargetKind, TextKind
+from whence.explain.segments import Span
 from whence.providers.errors import UnsupportedError
 from whence.providers.observations import AttentionRows
 
@@ -75,7 +75,7 @@ def to_detail(scores: TokenScores, ids: tuple[str, ...]) -> Detail:
     )
 
 
-def at(explanation: Explanation, segment_by: SegmentKind, target_by: TargetKind | None) -> Explanation:
+def at(explanation: Explanation, segment_by: TextKind, target_by: TargetKind | None) -> Explanation:
     """See `Explanation.at`."""
     ids = tuple(source.id for source in explanation.sources)
     target_kind = target_by or explanation.output.targets[0].kind

@@ -18,9 +18,10 @@ from whence.explain.schema import (
     PromptRecord,
     SourceRecord,
     SourceReference,
+    TargetKind,
+    TextKind,
     now,
 )
-from whence.explain.segments import SegmentKind, TargetKind
 from whence.explain.truncation import Shortened, shorten
 from whence.providers.base import Capabilities, Progress, Provider, Step, report
 from whence.providers.errors import ContextLengthError, EmptyOutputError, InputError
@@ -38,7 +39,7 @@ class Request:
     prompt: Prompt
     output: str | None = None
     methods: tuple[str, ...] = ("auto",)
-    segment_by: SegmentKind = "sentence"
+    segment_by: TextKind = "sentence"
     target_by: TargetKind = "sentence"
     detail: bool = False
     max_tokens: int = 512
@@ -48,7 +49,7 @@ class Request:
 
     def __post_init__(self) -> None:
         for name, value, kinds in (
-            ("segment_by", self.segment_by, get_args(SegmentKind)),
+            ("segment_by", self.segment_by, get_args(TextKind)),
             ("target_by", self.target_by, get_args(TargetKind)),
         ):
             if value not in kinds:

@@ -10,8 +10,8 @@ from operator import itemgetter
 import numpy as np
 from numpy.typing import NDArray
 
-from whence.explain.schema import Segment, Target
-from whence.explain.segments import SegmentKind, Span, TargetKind, assign_tokens, split
+from whence.explain.schema import Segment, Target, TargetKind, TextKind
+from whence.explain.segments import Span, assign_tokens, split
 
 NOWHERE = -1
 SourceToken = tuple[int, int, int]
@@ -39,7 +39,7 @@ def lay_out(
     output: str,
     source_tokens: Sequence[SourceToken],
     output_tokens: Sequence[Span | None],
-    segment_by: SegmentKind,
+    segment_by: TextKind,
     target_by: TargetKind,
 ) -> Layout:
     """Divide sources (`ids`, `texts`) and `output`, and give each token to its unit.
@@ -73,7 +73,7 @@ def lay_out(
 
 
 def _divide(
-    text: str, tokens: Sequence[Span | None], kind: SegmentKind | TargetKind
+    text: str, tokens: Sequence[Span | None], kind: TextKind | TargetKind
 ) -> tuple[list[Span], list[int | None]]:
     """The units of a text, and for each token the index of its unit."""
     if kind != "token":

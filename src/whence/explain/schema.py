@@ -18,7 +18,8 @@ from pydantic import AwareDatetime, Field, model_validator
 from whence.explain.result import Float32, NonEmpty, Part, Result, Scores, Text
 
 SCHEMA_VERSION: Literal["1.0"] = "1.0"
-SegmentKind = Literal["token", "word", "sentence", "paragraph", "source", "region"]
+TextKind = Literal["token", "word", "sentence", "paragraph", "source"]
+SegmentKind = Literal[TextKind, "region"]
 TargetKind = Literal["token", "word", "sentence", "whole"]
 
 
@@ -285,7 +286,7 @@ class Explanation(Part):
 
     def at(
         self,
-        segment_by: Literal["token", "word", "sentence", "paragraph", "source"],
+        segment_by: TextKind,
         *,
         target_by: TargetKind | None = None,
     ) -> Explanation:

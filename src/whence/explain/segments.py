@@ -21,8 +21,6 @@ from typing import Literal
 import regex  # type: ignore[import-untyped]
 import sentencex  # type: ignore[import-untyped]
 
-SegmentKind = Literal["token", "word", "sentence", "paragraph", "source"]
-TargetKind = Literal["token", "word", "sentence", "whole"]
 Span = tuple[int, int]
 
 

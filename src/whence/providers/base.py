@@ -8,8 +8,9 @@ from typing import Literal, Protocol, runtime_checkable
 
 import anyio.to_thread
 
+from whence.providers.errors import EmptyOutputError, UnknownLayerError
 from whence.providers.observations import AttentionQuery, AttentionRows, Generation, TokenScores
-from whence.providers.prompt import Prompt
+from whence.providers.prompt import Prompt, require_encodable
 
 Access = Literal["weights", "logprobs", "text"]
 
@@ -31,6 +32,23 @@ async def report(progress: Progress | None, step: Step) -> None:
     """Tell of a step from the event loop: in a worker thread, so a slow callback holds up nobody else."""
     if progress is not None:
         await anyio.to_thread.run_sync(progress, step)
+
+
+def text_to_explain(output: str | Generation) -> str:
+    """The text of an output. Raises TextError, EmptyOutputError."""
+    text = output if isinstance(output, str) else output.text
+    require_encodable(text, "the output")
+    if not text.strip():
+        raise EmptyOutputError("the output has no text, so there is nothing to explain")
+    return text
+
+
+def require_known(query: AttentionQuery, *, layers: int, heads: int) -> None:
+    """Raise UnknownLayerError where a model with so many layers and heads has not what is asked for."""
+    for what, wanted, count in (("layer", query.layers, layers), ("head", query.heads, heads)):
+        for index in wanted or ():
+            if not 0 <= index < count:
+                raise UnknownLayerError(what, index, [0] if count == 1 else [f"0 to {count - 1}"])
 
 
 @dataclass(frozen=True, kw_only=True)

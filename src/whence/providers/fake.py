@@ -15,8 +15,8 @@ from typing import Literal
 import anyio
 import numpy as np
 
-from whence.providers.base import Access, Capabilities, Progress, Step, report
-from whence.providers.errors import EmptyOutputError, UnknownLayerError, UnsupportedError
+from whence.providers.base import Access, Capabilities, Progress, Step, report, require_known, text_to_explain
+from whence.providers.errors import UnsupportedError
 from whence.providers.observations import (
     AttentionQuery,
     AttentionRows,
@@ -25,7 +25,7 @@ from whence.providers.observations import (
     Span,
     TokenScores,
 )
-from whence.providers.prompt import Prompt, require_encodable
+from whence.providers.prompt import Prompt
 
 # Of each row of attention: what goes to the cues, the sink and the instruction; the cues that are not in
 # the sources leave their part to the sink.
@@ -149,14 +149,8 @@ class FakeProvider:
         """Attention on a sentence's cues in proportion to their nats; one layer, one head."""
         if self.access != "weights":
             raise UnsupportedError("this FakeProvider hides its weights; make it with access='weights'")
-        for what, wanted in (("layer", query.layers), ("head", query.heads)):
-            for index in wanted or ():
-                if index != 0:
-                    raise UnknownLayerError(what, index, [0])
-        text = output if isinstance(output, str) else output.text
-        require_encodable(text, "the output")
-        if not text.strip():
-            raise EmptyOutputError("the output has no text, so there is nothing to explain")
+        require_known(query, layers=1, heads=1)
+        text = text_to_explain(output)
         (scores,) = await self.score([prompt], text)
         keys, words = _prompt_tokens(prompt)
         _, owners = self._output_tokens(text)

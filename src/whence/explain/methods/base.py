@@ -8,8 +8,7 @@ from typing import Protocol
 
 from whence.explain.layout import Layout
 from whence.explain.result import Fallback, Result
-from whence.explain.schema import OutputToken
-from whence.explain.segments import SegmentKind, TargetKind
+from whence.explain.schema import OutputToken, TargetKind, TextKind
 from whence.providers.base import Capabilities, Progress, Provider
 from whence.providers.observations import Generation
 from whence.providers.prompt import Prompt
@@ -26,7 +25,7 @@ class Task:
     prompt: Prompt
     ids: tuple[str, ...]
     output: str | Generation
-    segment_by: SegmentKind
+    segment_by: TextKind
     target_by: TargetKind
     detail: bool
     seed: int

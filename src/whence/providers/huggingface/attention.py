@@ -73,17 +73,17 @@ class RowCollector(Observer):
         super().see(query, key, mask, scale, softcap)
         if self.layers is not None and layer not in self.layers:
             return
-        with torch.no_grad():
-            first, count = query.shape[2] - self.rows, query.shape[2]
-            blocks = []
-            for start in range(first, count, ROWS_AT_ONCE):
-                block = slice(start, min(start + ROWS_AT_ONCE, count))
-                weights = attention_weights(query, key, mask, scale, softcap, rows=block)
-                kept = weights if self.heads is None else weights[:, list(self.heads)]
-                blocks.append(kept.mean(dim=1))
-            mean = torch.cat(blocks, dim=1)
-            self.total = mean if self.total is None else self.total + mean
-            self.kept_layers += 1
+        key = key.float()  # once, not for every block
+        first, count = query.shape[2] - self.rows, query.shape[2]
+        blocks = []
+        for start in range(first, count, ROWS_AT_ONCE):
+            block = slice(start, min(start + ROWS_AT_ONCE, count))
+            weights = attention_weights(query, key, mask, scale, softcap, rows=block)
+            kept = weights if self.heads is None else weights[:, list(self.heads)]
+            blocks.append(kept.mean(dim=1))
+        mean = torch.cat(blocks, dim=1)
+        self.total = mean if self.total is None else self.total + mean
+        self.kept_layers += 1
 
 
 def attention_weights(

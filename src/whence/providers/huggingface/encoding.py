@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from whence.providers.errors import EmptyOutputError, RenderError
+from whence.providers.base import text_to_explain
+from whence.providers.errors import RenderError
 from whence.providers.observations import Generation, PromptToken, Span
-from whence.providers.prompt import Prompt, Rendered, Turn, locate, require_encodable
+from whence.providers.prompt import Prompt, Rendered, Turn, locate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,10 +57,7 @@ def encode_output(tokenizer: Any, output: str | Generation) -> EncodedOutput:
 
     Raises EmptyOutputError, TextError.
     """
-    text = output if isinstance(output, str) else output.text
-    require_encodable(text, "the output")
-    if not text.strip():
-        raise EmptyOutputError("the output has no text, so there is nothing to explain")
+    text = text_to_explain(output)
     ids, offsets = _tokenize(tokenizer, text, add_special=False, split_special=True)
     spans = tuple(span if span[1] > span[0] else None for span in offsets)
     if isinstance(output, str):

@@ -13,8 +13,8 @@ import anyio.from_thread
 import anyio.to_thread
 import torch
 
-from whence.providers.base import Capabilities, Progress, Step
-from whence.providers.errors import CaptureError, ContextLengthError, UnknownLayerError
+from whence.providers.base import Capabilities, Progress, Step, require_known
+from whence.providers.errors import CaptureError, ContextLengthError
 from whence.providers.huggingface.attention import RowCollector, collect_rows
 from whence.providers.huggingface.encoding import EncodedPrompt, encode_output, encode_prompt
 from whence.providers.huggingface.generation import generate
@@ -87,7 +87,7 @@ class HuggingFace:
 
     async def capabilities(self) -> Capabilities:
         """What this model lets us see; loads it on the first call."""
-        loaded = await self._in_worker(lambda loaded: loaded)
+        loaded = await self._ready()
         return Capabilities(
             access="weights",
             revision=loaded.revision,
@@ -138,14 +138,19 @@ class HuggingFace:
 
         return await self._in_worker(work)
 
-    async def _in_worker(self, work: Callable[[Loaded], Answer]) -> Answer:
-        """Run torch work in a thread, one at a time per model. The thread hears of cancellation by itself."""
+    async def _ready(self) -> Loaded:
+        """The model, loaded in a worker thread by the first who asks."""
         async with _held(self._load_lock):
             if self._loaded is None:
                 assert self._load is not None  # noqa: S101 - one of the two was set at the start
                 self._loaded = await anyio.to_thread.run_sync(self._load)
-        async with _held(_lock_of(self._loaded.model)):
-            return await anyio.to_thread.run_sync(work, self._loaded)
+            return self._loaded
+
+    async def _in_worker(self, work: Callable[[Loaded], Answer]) -> Answer:
+        """Run torch work in a thread, one at a time per model. The thread hears of cancellation by itself."""
+        loaded = await self._ready()
+        async with _held(_lock_of(loaded.model)):
+            return await anyio.to_thread.run_sync(work, loaded)
 
 
 def _attend(
@@ -159,8 +164,7 @@ def _attend(
     layers, heads = config.num_hidden_layers, getattr(config, "num_attention_heads", 0)
     if not heads:
         raise CaptureError(f"{config.model_type} has no attention heads: there is no attention to observe")
-    _require_known("layer", query.layers, layers)
-    _require_known("head", query.heads, heads)
+    require_known(query, layers=layers, heads=heads)
     answer = encode_output(loaded.tokenizer, output)
     # The last output token predicts nothing that is explained, so it is not read.
     ids = (*encoded.ids, *answer.ids[:-1])
@@ -198,12 +202,6 @@ def _context_tokens(loaded: Loaded) -> int | None:
 def _require_room(tokens: int, limit_tokens: int, *, reserved_tokens: int = 0) -> None:
     if tokens > limit_tokens - reserved_tokens:
         raise ContextLengthError(tokens=tokens, limit_tokens=limit_tokens, reserved_tokens=reserved_tokens)
-
-
-def _require_known(what: str, wanted: tuple[int, ...] | None, count: int) -> None:
-    for index in wanted or ():
-        if not 0 <= index < count:
-            raise UnknownLayerError(what, index, [f"0 to {count - 1}"])
 
 
 def _report(progress: Progress | None, stage: str, done: int, total: int) -> None:
