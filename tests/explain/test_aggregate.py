@@ -22,26 +22,27 @@ from whence.providers import observations
 from whence.providers.base import Capabilities, Progress
 from whence.providers.errors import UnsupportedError
 from whence.providers.fake import FakeProvider
-from whence.providers.observations import AttentionQuery, AttentionRows, Generation, PromptToken, Span
+from whence.providers.observations import AttentionQuery, AttentionRows, Generation, Span, Token
 from whence.providers.prompt import Prompt, build_prompt
 
 SOURCE = "Dry cough.\nNo 👍 fever. "
 LETTER = "HR 88"
 OUTPUT = "He coughs. HR is 88."
 KEYS = (
-    PromptToken(part="sink"),
-    PromptToken(part="special"),
-    PromptToken(part="template"),
-    PromptToken(part="source", source=0, start=0, end=3),  # Dry
-    PromptToken(part="source", source=0, start=3, end=13),  # ` cough.` and `No` of the next line
-    PromptToken(part="source", source=0, start=14, end=15),  # two bytes of the emoji
-    PromptToken(part="source", source=0, start=14, end=15),
-    PromptToken(part="source", source=0, start=15, end=22),  # ` fever.`
-    PromptToken(part="source", source=0, start=22, end=23),  # a blank
-    PromptToken(part="template"),
-    PromptToken(part="source", source=2, start=0, end=5),  # HR 88
-    PromptToken(part="instruction"),
-    PromptToken(part="special"),
+    Token(part="sink"),
+    Token(part="special"),
+    Token(part="template"),
+    Token(part="source", source=0, start=0, end=3),  # Dry
+    Token(part="source", source=0, start=3, end=13),  # ` cough.` and `No` of the next line
+    Token(part="source", source=0, start=14, end=15),  # two bytes of the emoji
+    Token(part="source", source=0, start=14, end=15),
+    Token(part="source", source=0, start=15, end=22),  # ` fever.`
+    Token(part="source", source=0, start=22, end=23),  # a blank
+    Token(part="template"),
+    Token(part="source", source=2, start=0, end=5),  # HR 88
+    Token(part="instruction"),
+    Token(part="special"),
+    *[Token(part="output")] * 4,
 )
 # `He coughs`, `.`, ` HR is`, ` 88.`, and the end token.
 SPANS = ((0, 9), (9, 10), (10, 16), (16, 20), None)
@@ -251,15 +252,16 @@ def observations_of_anything(draw: st.DrawFn) -> tuple[Observed, list[str]]:
         ends = [draw(st.integers(0, len(text))) for _ in "ab"]
         return min(ends), max(ends)
 
-    keys = [PromptToken(part="sink")]
+    keys = [Token(part="sink")]
     for source, text in enumerate(sources):
         own = sorted([(0, len(text)), *(span(text) for _ in range(draw(st.integers(0, 3))))])
-        keys += [PromptToken(part="source", source=source, start=a, end=b) for a, b in own]
-        keys.append(PromptToken(part=draw(st.sampled_from(["template", "instruction", "special"]))))
+        keys += [Token(part="source", source=source, start=a, end=b) for a, b in own]
+        keys.append(Token(part=draw(st.sampled_from(["template", "instruction", "special"]))))
     spans = sorted([(0, len(output)), *(span(output) for _ in range(draw(st.integers(0, 4))))])
     tokens = [None if a == b else (a, b) for a, b in spans]
+    keys += [Token(part="output")] * (len(tokens) - 1)
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
-    weights = rng.gamma(0.3, size=(len(tokens), len(keys) + len(tokens) - 1)) + 1e-9
+    weights = rng.gamma(0.3, size=(len(tokens), len(keys))) + 1e-9
     rows = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
     scores = observations.TokenScores(spans=tuple(tokens), logprobs_nats=(-1.0,) * len(tokens))
     return Observed(rows=AttentionRows(rows=rows, keys=tuple(keys), output=scores), text=output), sources

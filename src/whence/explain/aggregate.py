@@ -36,10 +36,10 @@ def from_attention(rows: AttentionRows) -> TokenScores:
     weights = rows.rows.astype(np.float64)
     columns = [i for i, key in enumerate(rows.keys) if key.part == "source"]
     outside = np.zeros((len(weights), len(PARTS)))
-    for part, key_part in enumerate(PARTS):
+    for part, name in enumerate(PARTS):
+        key_part = "output" if name == "output_so_far" else name
         own = [i for i, key in enumerate(rows.keys) if key.part == key_part]
         outside[:, part] = weights[:, own].sum(axis=1)
-    outside[:, PARTS.index("output_so_far")] = weights[:, len(rows.keys) :].sum(axis=1)
     places = [rows.keys[i] for i in columns]
     return TokenScores(
         tokens=tuple((key.source or 0, key.start, key.end) for key in places),

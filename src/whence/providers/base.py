@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
 import anyio.to_thread
+import numpy as np
+from numpy.typing import NDArray
 
 from whence.providers.errors import EmptyOutputError, UnknownLayerError
-from whence.providers.observations import AttentionQuery, AttentionRows, Generation, TokenScores
+from whence.providers.observations import (
+    AttentionQuery,
+    AttentionRows,
+    Block,
+    BlockName,
+    Generation,
+    Reduction,
+    TokenScores,
+)
 from whence.providers.prompt import Prompt, require_encodable
 
 Access = Literal["weights", "logprobs", "text"]
@@ -56,7 +66,9 @@ class Capabilities:
     """What this provider lets us see of this model, found out by asking and then remembered.
 
     `access`: the deepest level. `revision`: for local weights a digest. `context_tokens`: the longest
-    sequence; None where unknown. `attends`, `scores`: whether those protocols can be used. `notes`:
+    sequence; None where unknown. `attends`, `scores`: whether those protocols can be used. `refused`:
+    reductions of attention that cannot be had from this model, each with the reason. `instructed`: whether
+    the model follows a prompt; others (classifiers, masked language models) only read text. `notes`:
     sentences about this model that every reader of an explanation must see.
     """
 
@@ -65,6 +77,8 @@ class Capabilities:
     context_tokens: int | None = None
     attends: bool = False
     scores: bool = False
+    refused: Mapping[Reduction, str] = field(default_factory=dict)
+    instructed: bool = True
     notes: tuple[str, ...] = ()
 
 
@@ -89,6 +103,19 @@ class Provider(Protocol):
         """Let the model answer. Raises ContextLengthError, ProviderError."""
 
 
+class Watcher(Protocol):
+    """Is shown every weight of every head while a model is observed, from the worker thread."""
+
+    def begin(self, blocks: Sequence[Block]) -> Mapping[BlockName, Sequence[int]]:
+        """Told once before the pass what there is; returns the queries wanted of each block, ascending.
+
+        A block that is left out is not shown.
+        """
+
+    def see(self, block: BlockName, layer: int, head: int, weights: NDArray[np.float32]) -> None:
+        """The weights of one head, wanted queries x keys; a row sums to 1, less what learned sinks took."""
+
+
 @runtime_checkable
 class Attends(Protocol):
     """A provider whose attention can be observed."""
@@ -100,10 +127,12 @@ class Attends(Protocol):
         query: AttentionQuery,
         *,
         progress: Progress | None = None,
+        watcher: Watcher | None = None,
     ) -> AttentionRows:
         """Attention of the output on the prompt, in one teacher-forced pass.
 
-        A `Generation` keeps its token ids; a text is encoded without special tokens.
+        A `Generation` keeps its token ids; a text is encoded without special tokens. `watcher` is shown the
+        weights themselves, whatever the query's reduction.
         Raises ContextLengthError, UnknownLayerError, CaptureError.
         """
 

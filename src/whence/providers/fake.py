@@ -13,16 +13,28 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import anyio
+import anyio.to_thread
 import numpy as np
+from numpy.typing import NDArray
 
-from whence.providers.base import Access, Capabilities, Progress, Step, report, require_known, text_to_explain
+from whence.providers.base import (
+    Access,
+    Capabilities,
+    Progress,
+    Step,
+    Watcher,
+    report,
+    require_known,
+    text_to_explain,
+)
 from whence.providers.errors import UnsupportedError
 from whence.providers.observations import (
     AttentionQuery,
     AttentionRows,
+    Block,
     Generation,
-    PromptToken,
     Span,
+    Token,
     TokenScores,
 )
 from whence.providers.prompt import Prompt
@@ -32,6 +44,7 @@ from whence.providers.prompt import Prompt
 CUE_MASS = 0.75
 SINK_MASS = 0.15
 INSTRUCTION_MASS = 0.10
+ONE_LAYER = "a FakeProvider has one layer and one head, and no values"
 BASE_NATS = 0.1
 """What every token costs, whatever the sources say."""
 
@@ -90,7 +103,10 @@ class FakeProvider:
     async def capabilities(self) -> Capabilities:
         """As many protocols as `access` allows."""
         return Capabilities(
-            access=self.access, attends=self.access == "weights", scores=self.access != "text"
+            access=self.access,
+            attends=self.access == "weights",
+            scores=self.access != "text",
+            refused={"rollout": ONE_LAYER, "value_weighted": ONE_LAYER},
         )
 
     async def generate(
@@ -145,6 +161,7 @@ class FakeProvider:
         query: AttentionQuery,
         *,
         progress: Progress | None = None,
+        watcher: Watcher | None = None,
     ) -> AttentionRows:
         """Attention on a sentence's cues in proportion to their nats; one layer, one head."""
         if self.access != "weights":
@@ -152,9 +169,11 @@ class FakeProvider:
         require_known(query, layers=1, heads=1)
         text = text_to_explain(output)
         (scores,) = await self.score([prompt], text)
-        keys, words = _prompt_tokens(prompt)
-        _, owners = self._output_tokens(text)
-        rows = np.zeros((len(owners), len(keys) + len(owners) - 1))
+        prompt_tokens, words = _prompt_tokens(prompt)
+        spans, owners = self._output_tokens(text)
+        written = [Token(part="output", start=a, end=b, text=text[a:b]) for a, b in spans[:-1]]
+        keys = (*prompt_tokens, *written)
+        rows = np.zeros((len(owners), len(keys)))
         instruction = [i for i, key in enumerate(keys) if key.part == "instruction"]
         rows[:, 0] = SINK_MASS
         rows[:, instruction] += INSTRUCTION_MASS / len(instruction)
@@ -166,7 +185,10 @@ class FakeProvider:
             if not cues:
                 row[0] += CUE_MASS
         await report(progress, Step(stage="attend", done=1, total=1))
-        return AttentionRows(rows=rows.astype(np.float32), keys=keys, output=scores)
+        weights = rows.astype(np.float32)
+        if watcher is not None:
+            await anyio.to_thread.run_sync(_show, watcher, keys, prompt_tokens, weights)
+        return AttentionRows(rows=weights, keys=keys, output=scores)
 
     async def _call(self, seed: int) -> random.Random:
         self.calls += 1
@@ -188,14 +210,32 @@ class FakeProvider:
         return tuple(spans), owners
 
 
+def _show(
+    watcher: Watcher, keys: tuple[Token, ...], prompt_tokens: tuple[Token, ...], rows: NDArray[np.float32]
+) -> None:
+    """The rows that explain the output are all that there is: the prompt attends to nothing."""
+    queries = keys[len(prompt_tokens) - 1 :]
+    block = Block(
+        name="decoder",
+        layers=(0,),
+        heads=1,
+        queries=queries,
+        keys=keys,
+        explaining=tuple(range(len(queries))),
+    )
+    wanted = watcher.begin([block]).get("decoder")
+    if wanted is not None:
+        watcher.see("decoder", 0, 0, rows[list(wanted)])
+
+
 def _words(prompt: Prompt) -> frozenset[str]:
     keys, words = _prompt_tokens(prompt)
     return frozenset(word for key, word in zip(keys, words, strict=True) if key.part == "source")
 
 
-def _prompt_tokens(prompt: Prompt) -> tuple[tuple[PromptToken, ...], list[str]]:
+def _prompt_tokens(prompt: Prompt) -> tuple[tuple[Token, ...], list[str]]:
     """The first token is the sink; each word of the prompt follows, stripped of punctuation."""
-    keys = [PromptToken(part="sink")]
+    keys = [Token(part="sink", text="<s>")]
     words = [""]
     for turn in prompt.turns():
         for match in re.finditer(r"\S+", turn.text):
@@ -204,9 +244,11 @@ def _prompt_tokens(prompt: Prompt) -> tuple[tuple[PromptToken, ...], list[str]]:
             place = next(((i, a) for i, a, b in turn.sources if a <= start and end <= b), None)
             if place is not None:
                 index, begin = place
-                keys.append(PromptToken(part="source", source=index, start=start - begin, end=end - begin))
+                keys.append(
+                    Token(part="source", source=index, start=start - begin, end=end - begin, text=match[0])
+                )
             elif any(a <= start and end <= b for a, b in turn.instructions):
-                keys.append(PromptToken(part="instruction"))
+                keys.append(Token(part="instruction", text=match[0]))
             else:
-                keys.append(PromptToken(part="template"))
+                keys.append(Token(part="template", text=match[0]))
     return tuple(keys), words

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Span = tuple[int, int]
-Part = Literal["source", "instruction", "template", "special", "sink"]
+Part = Literal["source", "instruction", "template", "special", "sink", "output"]
+BlockName = Literal["encoder", "decoder", "cross"]
+Reduction = Literal["mean", "rollout", "value_weighted"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,19 +30,21 @@ class Generation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PromptToken:
-    """One token of the prompt, and where it came from.
+class Token:
+    """One token of what the model read, and where it came from.
 
-    `part`: `source`, or the part of the prompt outside every source: the `instruction` (what messages
-    say), the `template` around it, `special` tokens, and the `sink`, which is the first token of the
-    sequence. For `source`: its index, and the token's characters [start, end) in that source's text;
-    tokens may share characters.
+    `part`: `source`, or the part outside every source: the `instruction` (what messages say), the
+    `template` around it, `special` tokens, the `sink`, which is the first token of a sequence (or a slot of
+    the model's own that holds no token), and `output`, the output so far. `start`, `end`: its characters in
+    the text of that source, or in the output's text; tokens may share characters. `text`: what to call it
+    when it is drawn.
     """
 
     part: Part
     source: int | None = None
     start: int = 0
     end: int = 0
+    text: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,21 +60,44 @@ class TokenScores:
 
 @dataclass(frozen=True, kw_only=True)
 class AttentionQuery:
-    """Which layers and heads to average over, by index from 0; None means all of them."""
+    """Which layers and heads to combine, by index from 0 (None means all of them), and how.
+
+    `reduction`: `mean`, the weights averaged; `rollout`, followed from layer to layer; `value_weighted`,
+    each weight times the norm of what it carries.
+    """
 
     layers: tuple[int, ...] | None = None
     heads: tuple[int, ...] | None = None
+    reduction: Reduction = "mean"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """One kind of attention in a model, and the tokens that its rows and columns stand for.
+
+    `name`: `encoder` and `decoder` (a sequence on itself), `cross` (the decoder on the encoder).
+    `layers`: those that have attention, by index from 0. `heads`: of each layer. `queries`, `keys`: tokens
+    of the rows and columns. `explaining`: for each output token the query whose row predicts it; empty where
+    the block's rows explain no output.
+    """
+
+    name: BlockName
+    layers: tuple[int, ...]
+    heads: int
+    queries: tuple[Token, ...]
+    keys: tuple[Token, ...]
+    explaining: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class AttentionRows:
     """Where the model looked while it predicted each token of the output.
 
-    `rows`: float32, (T output tokens) x (P prompt tokens + T - 1 output tokens); row t is that of the
-    position which predicts output token t, the mean over the layers and heads asked for, and sums to 1.
-    `keys`: the P tokens of the prompt. `output`: the T tokens of the output with their log-probabilities.
+    `rows`: float32, T output tokens x K keys; row t is that of the position which predicts output token t,
+    combined as the query asked, and sums to 1. `keys`: the K tokens that it could look at. `output`: the T
+    tokens of the output with their log-probabilities.
     """
 
     rows: NDArray[np.float32]
-    keys: tuple[PromptToken, ...]
+    keys: tuple[Token, ...]
     output: TokenScores

@@ -10,7 +10,7 @@ from typing import Any
 
 from whence.providers.base import text_to_explain
 from whence.providers.errors import RenderError
-from whence.providers.observations import Generation, PromptToken, Span
+from whence.providers.observations import Generation, Span, Token
 from whence.providers.prompt import Prompt, Rendered, Turn, locate
 
 
@@ -19,7 +19,7 @@ class EncodedPrompt:
     """`ids` of the whole prompt, up to where the answer begins, and where each token came from."""
 
     ids: tuple[int, ...]
-    tokens: tuple[PromptToken, ...]
+    tokens: tuple[Token, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +28,13 @@ class EncodedOutput:
 
     ids: tuple[int, ...]
     spans: tuple[Span | None, ...]
+    text: str
+
+    @property
+    def tokens(self) -> tuple[Token, ...]:
+        """The output's tokens as the model reads them again; one without characters stands at the end."""
+        places = [(len(self.text),) * 2 if span is None else span for span in self.spans]
+        return tuple(Token(part="output", start=a, end=b, text=self.text[a:b]) for a, b in places)
 
 
 def encode_prompt(tokenizer: Any, prompt: Prompt) -> EncodedPrompt:
@@ -61,13 +68,13 @@ def encode_output(tokenizer: Any, output: str | Generation) -> EncodedOutput:
     ids, offsets = _tokenize(tokenizer, text, add_special=False, split_special=True)
     spans = tuple(span if span[1] > span[0] else None for span in offsets)
     if isinstance(output, str):
-        return EncodedOutput(ids=tuple(ids), spans=spans)
+        return EncodedOutput(ids=tuple(ids), spans=spans, text=text)
     ends = len(output.token_ids) - len(ids)
     if output.token_ids[: len(ids)] == tuple(ids) and _special_ids(tokenizer).issuperset(
         output.token_ids[len(ids) :]
     ):
-        return EncodedOutput(ids=output.token_ids, spans=(*spans, *[None] * ends))
-    return EncodedOutput(ids=output.token_ids, spans=_spans_by_decoding(tokenizer, output))
+        return EncodedOutput(ids=output.token_ids, spans=(*spans, *[None] * ends), text=text)
+    return EncodedOutput(ids=output.token_ids, spans=_spans_by_decoding(tokenizer, output), text=text)
 
 
 def decode(tokenizer: Any, ids: tuple[int, ...]) -> str:
@@ -131,25 +138,23 @@ def _inside(span: Span, messages: tuple[Span, ...]) -> bool:
     return span[0] < span[1] and any(start <= span[0] and span[1] <= end for start, end in messages)
 
 
-def _place(
-    index: int, span: Span, rendered: Rendered, places: list[Span], *, is_special: bool
-) -> PromptToken:
+def _place(index: int, span: Span, rendered: Rendered, places: list[Span], *, is_special: bool) -> Token:
     """Where one token came from; `places` are the spans of the sources."""
     if index == 0:
-        return PromptToken(part="sink")
+        return Token(part="sink")
     if is_special and not _inside(span, rendered.messages):
-        return PromptToken(part="special")
+        return Token(part="special")
     # Some tokenizers trim blanks from their offsets: a blank token then has a place, and no characters.
     place = (span[0], max(span[1], span[0] + 1))
     found = _overlapping(place, places)
     if found is not None:
         source, start, end = rendered.sources[found]
         begin = max(span[0], start)
-        return PromptToken(
+        return Token(
             part="source", source=source, start=begin - start, end=max(begin, min(span[1], end)) - start
         )
     instruction = _overlapping(place, rendered.instructions)
-    return PromptToken(part="template" if instruction is None else "instruction")
+    return Token(part="template" if instruction is None else "instruction")
 
 
 def _overlapping(span: Span, ranges: Sequence[Span]) -> int | None:

@@ -13,7 +13,7 @@ import anyio.from_thread
 import anyio.to_thread
 import torch
 
-from whence.providers.base import Capabilities, Progress, Step, require_known
+from whence.providers.base import Capabilities, Progress, Step, Watcher, require_known
 from whence.providers.errors import CaptureError, ContextLengthError
 from whence.providers.huggingface.attention import RowCollector, collect_rows
 from whence.providers.huggingface.encoding import EncodedPrompt, encode_output, encode_prompt
@@ -129,6 +129,7 @@ class HuggingFace:
         query: AttentionQuery,
         *,
         progress: Progress | None = None,
+        watcher: Watcher | None = None,
     ) -> AttentionRows:
         """Attention in one teacher-forced pass over prompt and output; see `Attends.attend`."""
 
@@ -189,7 +190,7 @@ def _attend(
     logprobs = torch.log_softmax(logits.float(), dim=-1).gather(-1, wanted.unsqueeze(-1))[0, :, 0]
     return AttentionRows(
         rows=rows[0].cpu().numpy(),
-        keys=encoded.tokens,
+        keys=(*encoded.tokens, *answer.tokens[:-1]),
         output=TokenScores(spans=answer.spans, logprobs_nats=tuple(logprobs.tolist())),
     )
 
