@@ -53,12 +53,14 @@ def text_to_explain(output: str | Generation) -> str:
     return text
 
 
-def require_known(query: AttentionQuery, *, layers: int, heads: int) -> None:
-    """Raise UnknownLayerError where a model with so many layers and heads has not what is asked for."""
-    for what, wanted, count in (("layer", query.layers, layers), ("head", query.heads, heads)):
+def require_known(query: AttentionQuery, *, layers: Sequence[int], heads: int) -> None:
+    """Raise UnknownLayerError where the layers that attend, or their heads, are not those asked for."""
+    for what, wanted, known in (("layer", query.layers, layers), ("head", query.heads, range(heads))):
         for index in wanted or ():
-            if not 0 <= index < count:
-                raise UnknownLayerError(what, index, [0] if count == 1 else [f"0 to {count - 1}"])
+            if index not in known:
+                first, last = known[0], known[-1]
+                whole = last - first + 1 == len(known) > 1
+                raise UnknownLayerError(what, index, [f"{first} to {last}"] if whole else known)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -166,7 +166,7 @@ class FakeProvider:
         """Attention on a sentence's cues in proportion to their nats; one layer, one head."""
         if self.access != "weights":
             raise UnsupportedError("this FakeProvider hides its weights; make it with access='weights'")
-        require_known(query, layers=1, heads=1)
+        require_known(query, layers=[0], heads=1)
         text = text_to_explain(output)
         (scores,) = await self.score([prompt], text)
         prompt_tokens, words = _prompt_tokens(prompt)

@@ -96,11 +96,11 @@ class Prompt:
         """Every source, in the order in which the model reads them."""
         return tuple(part for message in self.messages for part in message.parts if isinstance(part, Source))
 
-    def turns(self) -> tuple[Turn, ...]:
+    def turns(self, *, marked: bool = True) -> tuple[Turn, ...]:
         """Each message as one text, with the place of each source in it.
 
-        A source stands on lines of its own between `<source name="...">` and `</source>`; parts are
-        separated by a blank line.
+        A source stands on lines of its own between `<source name="...">` and `</source>`, or not `marked`
+        just as it is; parts are separated by a blank line. Empty parts are left out where nothing is marked.
         """
         turns: list[Turn] = []
         index = 0
@@ -109,11 +109,11 @@ class Prompt:
             places: list[tuple[int, int, int]] = []
             instructions: list[Span] = []
             for part in message.parts:
-                text += "\n\n" if text else ""
+                text += "\n\n" if text and (marked or part) else ""
                 if isinstance(part, Source):
-                    text += f'<source name="{part.name}">\n'
+                    text += f'<source name="{part.name}">\n' if marked else ""
                     places.append((index, len(text), len(text) + len(part.text)))
-                    text += f"{part.text}\n</source>"
+                    text += f"{part.text}\n</source>" if marked else part.text
                     index += 1
                 else:
                     instructions.append((len(text), len(text) + len(part)))

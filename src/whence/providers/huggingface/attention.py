@@ -1,116 +1,52 @@
-"""Our attention function: what the model computes stays the same, and the wanted rows are seen beside it.
+"""Seeing a model's attention layers at work, while what the model computes stays the same.
 
-It is registered with transformers' attention interface once, and set on a model only while `observing`.
-No tensor of all layers, heads, queries and keys is ever held: each layer's rows are averaged over heads
-and added up as they come. Softmax is taken in float32, as transformers' eager attention does.
+Most architectures call transformers' attention interface: our function, registered there once, is set on a
+model only while it is observed. The others call torch's softmax or sdpa themselves: those calls are tapped,
+which is just as exact, but not as lean, since such a layer holds all of its weights at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from whence.providers.errors import CaptureError
+from whence.providers.huggingface.calls import Call, Products, Tapped
 
 NAME = "whence"
-ROWS_AT_ONCE = 64
-"""Rows of softmax(QK^T) held at a time, for all heads of one layer."""
+Via = Literal["interface", "tap"]
+_SOFTMAX = (torch.softmax, torch.nn.functional.softmax, Tensor.softmax, torch.special.softmax)
 
 
 class Observer:
     """Is called in every attention layer; by itself it only lets the caller stop the forward pass."""
 
-    def __init__(self, on_layer: Callable[[int], None]) -> None:
-        self.on_layer = on_layer
-        self.calls = 0
+    def __init__(self, check: Callable[[], None]) -> None:
+        self.check = check
         self.stopped_by: BaseException | None = None
 
-    def see(
-        self, query: Tensor, key: Tensor, mask: Tensor | None, scale: float, softcap: float | None
-    ) -> None:
-        """One layer's attention is about to be computed."""
+    def see(self, call: Call) -> None:
+        """One layer's attention is about to be computed, or its weights just were."""
         try:
-            self.on_layer(self.calls)
+            self.check()
+            self.observe(call)
         except BaseException as error:
-            self.stopped_by = error  # not a failure of the model: see `collect_rows`
+            self.stopped_by = error  # not a failure of the model: see `passes.run`
             raise
-        self.calls += 1
 
+    def observe(self, call: Call) -> None:
+        """What this observer wants of a layer."""
 
-class RowCollector(Observer):
-    """Adds up attention from the last `rows` positions on, averaged over heads.
-
-    `layers`, `heads`: indices to keep, None for all. `total`: float32, (batch, rows, keys), summed over
-    the layers kept.
-    """
-
-    def __init__(
-        self,
-        *,
-        rows: int,
-        layers: frozenset[int] | None,
-        heads: tuple[int, ...] | None,
-        on_layer: Callable[[int], None],
-    ) -> None:
-        super().__init__(on_layer)
-        self.rows, self.layers, self.heads = rows, layers, heads
-        self.kept_layers = 0
-        self.total: Tensor | None = None
-
-    def see(
-        self, query: Tensor, key: Tensor, mask: Tensor | None, scale: float, softcap: float | None
-    ) -> None:
-        """Add this layer's rows."""
-        layer = self.calls
-        super().see(query, key, mask, scale, softcap)
-        if self.layers is not None and layer not in self.layers:
-            return
-        key = key.float()  # once, not for every block
-        first, count = query.shape[2] - self.rows, query.shape[2]
-        blocks = []
-        for start in range(first, count, ROWS_AT_ONCE):
-            block = slice(start, min(start + ROWS_AT_ONCE, count))
-            weights = attention_weights(query, key, mask, scale, softcap, rows=block)
-            kept = weights if self.heads is None else weights[:, list(self.heads)]
-            blocks.append(kept.mean(dim=1))
-        mean = torch.cat(blocks, dim=1)
-        self.total = mean if self.total is None else self.total + mean
-        self.kept_layers += 1
-
-
-def attention_weights(
-    query: Tensor, key: Tensor, mask: Tensor | None, scale: float, softcap: float | None, *, rows: slice
-) -> Tensor:
-    """softmax(QK^T) of some query positions: float32, (batch, heads, rows, keys).
-
-    `query`: (batch, heads, queries, head size), `key`: (batch, key-value heads, keys, head size).
-    `mask`: None for causal, else boolean (True attends) or additive, (batch, 1, queries, keys).
-    Computed in float32 whatever the model's own precision: sdpa accumulates in float32 too, and a product
-    rounded to bfloat16 before the softmax would be far from what the model computed.
-    """
-    batch, heads, queries, size = query.shape
-    shared, keys = key.shape[1], key.shape[2]
-    key = key.float()
-    grouped = query[:, :, rows].float().reshape(batch, shared, heads // shared, -1, size)
-    scores = (grouped @ key.unsqueeze(2).transpose(-1, -2)).reshape(batch, heads, -1, keys) * scale
-    if softcap is not None:
-        scores = torch.tanh(scores / softcap) * softcap
-    if mask is None:
-        position = torch.arange(queries, device=query.device)[rows] + keys - queries
-        mask = position[:, None] >= torch.arange(keys, device=query.device)
-    else:
-        mask = mask[:, :, rows, :keys]
-    lowest = torch.finfo(scores.dtype).min
-    scores = scores.masked_fill(~mask, lowest) if mask.dtype == torch.bool else scores + mask
-    return torch.softmax(scores, dim=-1, dtype=torch.float32)
+    def computed(self, call: Call, output: Tensor) -> None:
+        """The interface gives `output` to the rest of the layer: (batch, queries, heads, head size)."""
 
 
 def _attention(
@@ -122,37 +58,31 @@ def _attention(
     scaling: float | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """What transformers calls in each layer: sdpa, or for a soft cap, which sdpa lacks, the plain formula."""
-    softcap = kwargs.pop("softcap", None)
-    unhandled = [name for name in ("s_aux", "position_bias") if kwargs.get(name) is not None]
-    if unhandled:
-        raise CaptureError(
-            f"{type(module).__name__} adds {' and '.join(unhandled)} to its attention, which cannot be "
-            "observed yet"
-        )
-    if attention_mask is None and query.shape[2] > 1 and not _is_causal(module, kwargs.get("is_causal")):
-        raise CaptureError(
-            f"{type(module).__name__} reads in both directions; only causal models are observed"
-        )
+    """What transformers calls in each layer: sdpa, or the plain formula for what sdpa lacks."""
+    softcap, sinks = kwargs.pop("softcap", None), kwargs.pop("s_aux", None)
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    is_causal = kwargs.get("is_causal")
+    call = Products(
+        query=query,
+        key=key,
+        value=value,
+        mask=attention_mask,
+        causal=bool(getattr(module, "is_causal", True) if is_causal is None else is_causal),
+        scale=scale,
+        softcap=softcap,
+        bias=kwargs.get("position_bias"),
+        sinks=sinks,
+    )
     observer = _observer.get()
     if observer is not None:
-        observer.see(query, key, attention_mask, scale, softcap)
-    if softcap is None:
-        return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scale, **kwargs)
-    repeated = value.repeat_interleave(query.shape[1] // value.shape[1], dim=1)
-    blocks = [
-        attention_weights(
-            query, key, attention_mask, scale, softcap, rows=slice(start, start + ROWS_AT_ONCE)
-        ).to(value.dtype)
-        @ repeated
-        for start in range(0, query.shape[2], ROWS_AT_ONCE)
-    ]
-    return torch.cat(blocks, dim=2).transpose(1, 2).contiguous(), None
-
-
-def _is_causal(module: torch.nn.Module, given: bool | None) -> bool:
-    return bool(getattr(module, "is_causal", True) if given is None else given)
+        observer.see(call)
+    if softcap is None and sinks is None:
+        output, _ = sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scale, **kwargs)
+    else:
+        output = call.output()
+    if observer is not None:
+        observer.computed(call, output)
+    return output, None
 
 
 _observer: ContextVar[Observer | None] = ContextVar("whence_observer", default=None)
@@ -161,8 +91,45 @@ AttentionInterface.register(NAME, _attention)
 AttentionMaskInterface.register(NAME, sdpa_mask)
 
 
+class _Tap(TorchFunctionMode):
+    """Sees every softmax and every sdpa of this thread; `batch`: how many sequences run at once."""
+
+    def __init__(self, observer: Observer, batch: int) -> None:
+        super().__init__()
+        self.observer, self.batch = observer, batch
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func is torch.nn.functional.scaled_dot_product_attention:
+            self.observer.see(_of_sdpa(*args, **kwargs))
+        result = func(*args, **kwargs)
+        if func in _SOFTMAX and result.dim() in (3, 4):
+            # Some families lay the heads into the batch: (batch * heads, queries, keys).
+            shape = (self.batch, -1, *result.shape[-2:])
+            if result.dim() == 4 or result.shape[0] % self.batch == 0:
+                self.observer.see(Tapped(tensor=result if result.dim() == 4 else result.view(shape)))
+        return result
+
+
+def _of_sdpa(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Products:
+    """The arguments of `torch.nn.functional.scaled_dot_product_attention`."""
+    scale = query.shape[-1] ** -0.5 if scale is None else scale
+    return Products(query=query, key=key, value=value, mask=attn_mask, causal=is_causal, scale=scale)
+
+
 @contextmanager
-def observing(model: PreTrainedModel, observer: Observer) -> Iterator[None]:
+def observing(model: PreTrainedModel, observer: Observer, *, via: Via, batch: int = 1) -> Iterator[None]:
     """While it lasts, this thread's forward passes through `model` are seen; then the model is as it was.
 
     Forward passes of other threads are not seen. They are computed as ever on a model whose own attention
@@ -170,51 +137,29 @@ def observing(model: PreTrainedModel, observer: Observer) -> Iterator[None]:
     mask of one implementation and the attention of the other. One observer at a time per model: the caller
     holds the model's lock.
     """
+    training = [module for module in model.modules() if module.training]
+    for module in training:
+        module.training = False
+    try:
+        with _interface(model, observer) if via == "interface" else _Tap(observer, batch):
+            yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+@contextmanager
+def _interface(model: PreTrainedModel, observer: Observer) -> Iterator[None]:
     configs = {
         id(config): config for config in (getattr(m, "config", None) for m in model.modules()) if config
     }
     before = {key: config._attn_implementation_internal for key, config in configs.items()}
-    training = [module for module in model.modules() if module.training]
     token = _observer.set(observer)
     try:
         for config in configs.values():
             config._attn_implementation_internal = NAME
-        for module in training:
-            module.training = False
         yield
     finally:
         for key, config in configs.items():
             config._attn_implementation_internal = before[key]
-        for module in training:
-            module.training = True
         _observer.reset(token)
-
-
-def collect_rows(
-    model: PreTrainedModel,
-    inputs: dict[str, Tensor],
-    collector: RowCollector,
-) -> tuple[Tensor, Tensor]:
-    """One forward pass; the mean rows (batch, rows, keys) and the logits of the same positions.
-
-    Raises CaptureError where the model did not attend through the interface in each of its layers, or where
-    its attention is not finite: a partial average would look like an answer.
-    """
-    try:
-        with observing(model, collector), torch.no_grad():
-            logits = model(**inputs, use_cache=False, logits_to_keep=collector.rows).logits
-    except (AttributeError, TypeError) as error:
-        if error is collector.stopped_by:
-            raise
-        # An older architecture that does not take these arguments, or has no mask of this kind.
-        raise CaptureError(f"{type(model).__name__} cannot be observed: {error}") from error
-    expected = model.config.get_text_config().num_hidden_layers
-    if collector.calls != expected or collector.total is None:
-        raise CaptureError(
-            f"{type(model).__name__} has {expected} layers, but attention was seen in {collector.calls}; "
-            "this architecture bypasses transformers' attention interface, or has layers without attention"
-        )
-    rows = collector.total / collector.kept_layers
-    if not torch.isfinite(rows).all():
-        raise CaptureError(f"the attention of {type(model).__name__} is not finite: its weights are damaged")
-    return rows, logits

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -37,25 +38,40 @@ class EncodedOutput:
         return tuple(Token(part="output", start=a, end=b, text=self.text[a:b]) for a, b in places)
 
 
-def encode_prompt(tokenizer: Any, prompt: Prompt) -> EncodedPrompt:
+def encode_prompt(tokenizer: Any, prompt: Prompt, *, plain: bool = False, sink: bool = True) -> EncodedPrompt:
     """Render with the model's chat template, or without one as plain text, and tokenise.
 
     What looks like a control token inside a message (`<|end|>` in a record) is read as plain characters: a
-    record cannot end its own turn. Raises RenderError.
+    record cannot end its own turn. Only a mask counts, in an instruction of a `plain` prompt: there sources
+    and instructions follow one another without any markup, for models that do no more than read. `sink`:
+    whether the first token of all is one (see `Token`). Raises RenderError.
     """
-    rendered = _render(tokenizer, prompt.turns())
-    add_special = not tokenizer.chat_template
-    ids, spans = _tokenize(tokenizer, rendered.text, add_special=add_special)
+    templated = bool(tokenizer.chat_template) and not plain
+    rendered = _render(tokenizer, prompt.turns(marked=not plain), templated=templated, plain=plain)
+    ids, spans = tokenize(tokenizer, rendered.text, add_special=not templated)
     special = _special_ids(tokenizer)
-    if any(i in special and _inside(span, rendered.messages) for i, span in zip(ids, spans, strict=True)):
-        ids, spans = _tokenize_apart(tokenizer, rendered, add_special=add_special)
+    masks = _masks(tokenizer, rendered) if plain else []
+    control = [span for token, span in zip(ids, spans, strict=True) if token in special]
+    if any(_inside(span, rendered.messages) and not _overlap(span, masks) for span in control):
+        ids, spans = _tokenize_apart(tokenizer, rendered, masks, add_special=not templated)
     places = [(start, end) for _, start, end in rendered.sources]
+    tokens = [
+        _place(
+            span,
+            rendered,
+            places,
+            is_special=token in special and (_overlap(span, masks) or not _inside(span, rendered.messages)),
+        )
+        for token, span in zip(ids, spans, strict=True)
+    ]
+    names = [
+        _name(tokenizer, token, rendered.text[slice(*span)]) for token, span in zip(ids, spans, strict=True)
+    ]
+    if sink and tokens:
+        tokens[0] = Token(part="sink")
     return EncodedPrompt(
         ids=tuple(ids),
-        tokens=tuple(
-            _place(index, span, rendered, places, is_special=token in special)
-            for index, (token, span) in enumerate(zip(ids, spans, strict=True))
-        ),
+        tokens=tuple(replace(token, text=name) for token, name in zip(tokens, names, strict=True)),
     )
 
 
@@ -65,7 +81,7 @@ def encode_output(tokenizer: Any, output: str | Generation) -> EncodedOutput:
     Raises EmptyOutputError, TextError.
     """
     text = text_to_explain(output)
-    ids, offsets = _tokenize(tokenizer, text, add_special=False, split_special=True)
+    ids, offsets = tokenize(tokenizer, text, add_special=False, split_special=True, target=True)
     spans = tuple(span if span[1] > span[0] else None for span in offsets)
     if isinstance(output, str):
         return EncodedOutput(ids=tuple(ids), spans=spans, text=text)
@@ -83,10 +99,41 @@ def decode(tokenizer: Any, ids: tuple[int, ...]) -> str:
     return text
 
 
-def _render(tokenizer: Any, turns: tuple[Turn, ...]) -> Rendered:
+def leading_special(tokenizer: Any) -> tuple[int, ...]:
+    """The special tokens that the tokenizer puts before a text that is written, such as a language's."""
+    return _affixes(tokenizer, target=True)[0]
+
+
+def ordinary_ids(tokenizer: Any) -> list[int]:
+    """Every token of the vocabulary that is not special."""
+    return sorted(set(tokenizer.get_vocab().values()) - _special_ids(tokenizer))
+
+
+def tokenize(
+    tokenizer: Any, text: str, *, add_special: bool, split_special: bool = False, target: bool = False
+) -> tuple[list[int], list[Span]]:
+    """Ids, and each token's characters in `text`; `target`: as what is written, perhaps in another language.
+
+    Raises RenderError where a tokenizer without offsets cannot be followed.
+    """
+    encoded = tokenizer(
+        **{"text_target" if target else "text": text},
+        add_special_tokens=add_special,
+        split_special_tokens=split_special,
+        return_offsets_mapping=tokenizer.is_fast,
+        return_attention_mask=False,
+        verbose=False,
+    )
+    from whence.providers.huggingface.offsets import rebuild_offsets
+
+    ids = encoded["input_ids"]
+    return ids, encoded["offset_mapping"] if tokenizer.is_fast else rebuild_offsets(tokenizer, text, ids)
+
+
+def _render(tokenizer: Any, turns: tuple[Turn, ...], *, templated: bool, plain: bool) -> Rendered:
     def render(texts: Sequence[str]) -> str:
-        if not tokenizer.chat_template:
-            return "\n\n".join(texts) + "\n\n"
+        if not templated:
+            return "\n\n".join(texts) + ("" if plain else "\n\n")
         messages = [{"role": turn.role, "content": text} for turn, text in zip(turns, texts, strict=True)]
         try:
             text: str = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
@@ -97,35 +144,43 @@ def _render(tokenizer: Any, turns: tuple[Turn, ...]) -> Rendered:
     return locate(render, turns)
 
 
-def _tokenize(
-    tokenizer: Any, text: str, *, add_special: bool, split_special: bool = False
+def _masks(tokenizer: Any, rendered: Rendered) -> list[Span]:
+    """Where the instructions hold a mask."""
+    mask = getattr(tokenizer, "mask_token", None)
+    if mask is None:
+        return []
+    found = [m.span() for m in re.finditer(re.escape(mask), rendered.text)]
+    return [span for span in found if _inside(span, rendered.instructions)]
+
+
+def _tokenize_apart(
+    tokenizer: Any, rendered: Rendered, masks: list[Span], *, add_special: bool
 ) -> tuple[list[int], list[Span]]:
-    encoded = tokenizer(
-        text,
-        add_special_tokens=add_special,
-        split_special_tokens=split_special,
-        return_offsets_mapping=True,
-        return_attention_mask=False,
-        verbose=False,
-    )
-    return encoded["input_ids"], encoded["offset_mapping"]
-
-
-def _tokenize_apart(tokenizer: Any, rendered: Rendered, *, add_special: bool) -> tuple[list[int], list[Span]]:
-    """Template and messages one by one, with control tokens recognised in the template alone."""
-    ids: list[int] = []
-    spans: list[Span] = []
-    edges = [0, *(edge for message in rendered.messages for edge in message), len(rendered.text)]
-    for number, (start, end) in enumerate(pairwise(edges)):
-        piece_ids, piece_spans = _tokenize(
-            tokenizer,
-            rendered.text[start:end],
-            add_special=add_special and number == 0,
-            split_special=number % 2 == 1,
-        )
+    """Piece by piece, with control tokens recognised in the template, and in masks, alone."""
+    prefix, suffix = _affixes(tokenizer, target=False) if add_special else ((), ())
+    ids, spans = list(prefix), [(0, 0)] * len(prefix)
+    edges = sorted({0, len(rendered.text), *(edge for span in (*rendered.messages, *masks) for edge in span)})
+    for start, end in pairwise(edges):
+        as_text = _inside((start, end), rendered.messages) and (start, end) not in masks
+        piece = rendered.text[start:end]
+        piece_ids, piece_spans = tokenize(tokenizer, piece, add_special=False, split_special=as_text)
         ids += piece_ids
         spans += [(start + a, start + b) for a, b in piece_spans]
-    return ids, spans
+    return [*ids, *suffix], [*spans, *[(0, 0)] * len(suffix)]
+
+
+def _affixes(tokenizer: Any, *, target: bool) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The special tokens that the tokenizer puts before and after a text."""
+    ids, _ = tokenize(tokenizer, "a", add_special=True, target=target)
+    special = _special_ids(tokenizer)
+    first = next(i for i, token in enumerate(ids) if token not in special)
+    last = next(i for i, token in reversed(list(enumerate(ids))) if token not in special)
+    return tuple(ids[:first]), tuple(ids[last + 1 :])
+
+
+def _name(tokenizer: Any, token: int, text: str) -> str:
+    """What to call a token: its characters, or its name where it has none."""
+    return text or str(tokenizer.convert_ids_to_tokens(token))
 
 
 def _special_ids(tokenizer: Any) -> set[int]:
@@ -138,11 +193,9 @@ def _inside(span: Span, messages: tuple[Span, ...]) -> bool:
     return span[0] < span[1] and any(start <= span[0] and span[1] <= end for start, end in messages)
 
 
-def _place(index: int, span: Span, rendered: Rendered, places: list[Span], *, is_special: bool) -> Token:
+def _place(span: Span, rendered: Rendered, places: list[Span], *, is_special: bool) -> Token:
     """Where one token came from; `places` are the spans of the sources."""
-    if index == 0:
-        return Token(part="sink")
-    if is_special and not _inside(span, rendered.messages):
+    if is_special:
         return Token(part="special")
     # Some tokenizers trim blanks from their offsets: a blank token then has a place, and no characters.
     place = (span[0], max(span[1], span[0] + 1))
@@ -155,6 +208,10 @@ def _place(index: int, span: Span, rendered: Rendered, places: list[Span], *, is
         )
     instruction = _overlapping(place, rendered.instructions)
     return Token(part="template" if instruction is None else "instruction")
+
+
+def _overlap(span: Span, ranges: Sequence[Span]) -> bool:
+    return _overlapping(span, ranges) is not None
 
 
 def _overlapping(span: Span, ranges: Sequence[Span]) -> int | None:

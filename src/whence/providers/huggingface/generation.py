@@ -6,52 +6,78 @@ the model's own settings, and those forbid just what a summary does, which is to
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 
-from whence.providers.errors import ProviderError
+from whence.providers.errors import ContextLengthError, ProviderError
 from whence.providers.huggingface.attention import Observer, observing
 from whence.providers.huggingface.encoding import decode
-from whence.providers.huggingface.loading import Loaded
+from whence.providers.huggingface.passes import accepted
+from whence.providers.huggingface.reading import Loaded
 from whence.providers.observations import Generation
 
 
-def generate(
+def write(
     loaded: Loaded,
+    arguments: Mapping[str, Any],
+    name: str,
     ids: tuple[int, ...],
     *,
     max_tokens: int,
     report: Callable[[int], None],
-    on_layer: Callable[[int], None],
+    observer: Observer,
+    prompt_tokens: int,
 ) -> Generation:
-    """Continue `ids` by at most `max_tokens` tokens. An end token that the model wrote is kept in the ids.
+    """Continue `ids`, the argument `name`, by at most `max_tokens` tokens. A written end token is kept.
 
-    Raises ProviderError where the model's probabilities are not finite.
+    `arguments`: what else each step is given. Raises ProviderError where the model's probabilities are not
+    finite.
     """
     model, ends = loaded.model, _end_ids(loaded)
     written: list[int] = []
     cache: Any = None
-    inputs = torch.tensor([ids], device=model.device)
-    with observing(model, Observer(on_layer)), torch.no_grad():
+    fed = list(ids)
+    with observing(model, observer, via=loaded.anatomy.via), torch.no_grad():
         while len(written) < max_tokens and not (written and written[-1] in ends):
-            step = model(input_ids=inputs, past_key_values=cache, use_cache=True, logits_to_keep=1)
-            cache, logits = step.past_key_values, step.logits[0, -1]
+            observer.check()
+            options = {"past_key_values": cache, "use_cache": True, "logits_to_keep": 1}
+            inputs = {name: torch.tensor([fed], device=model.device)}
+            step = model(**arguments, **inputs, **accepted(model, options))
+            cache, logits = getattr(step, "past_key_values", None), step.logits[0, -1]
             if not torch.isfinite(logits.max()):
                 raise ProviderError(
                     f"{type(model).__name__} computed no finite number: its weights are damaged"
                 )
             written.append(int(logits.argmax()))
-            inputs = torch.tensor([written[-1:]], device=model.device)
+            # An architecture without such a cache reads everything again.
+            fed = written[-1:] if cache is not None else [*ids, *written]
             report(len(written))
     return Generation(
         text=decode(loaded.tokenizer, tuple(written)),
         token_ids=tuple(written),
         finish="stop" if written[-1] in ends else "length",
-        prompt_tokens=len(ids),
+        prompt_tokens=prompt_tokens,
         output_tokens=len(written),
     )
+
+
+def room_for_answer(tokens: int, limit_tokens: int | None, max_tokens: int) -> int:
+    """How many tokens an answer may have after a prompt of so many. Raises ContextLengthError.
+
+    Room is kept for an eighth of the context, or for `max_tokens` if that is less.
+    """
+    if limit_tokens is None:
+        return max_tokens
+    require_room(tokens, limit_tokens, reserved_tokens=min(max_tokens, limit_tokens // 8))
+    return min(max_tokens, limit_tokens - tokens)
+
+
+def require_room(tokens: int, limit_tokens: int | None, *, reserved_tokens: int = 0) -> None:
+    """Raise ContextLengthError for more tokens than there is room for."""
+    if limit_tokens is not None and tokens > limit_tokens - reserved_tokens:
+        raise ContextLengthError(tokens=tokens, limit_tokens=limit_tokens, reserved_tokens=reserved_tokens)
 
 
 def _end_ids(loaded: Loaded) -> set[int]:

@@ -5,30 +5,46 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from huggingface_hub import scan_cache_dir
 from huggingface_hub.errors import CacheNotFound, HFValidationError, StrictDataclassError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoModelForSeq2SeqLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+)
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
 )
 from transformers.utils import logging
 
 from whence.providers.errors import ModelLoadError, UnknownModelError, UnsupportedError
+from whence.providers.huggingface.anatomy import DECODER_TOKENS, ENCODER_TOKENS, examine
+from whence.providers.huggingface.decoder import Decoder
+from whence.providers.huggingface.encoders import Classifier, MaskedLanguageModel
+from whence.providers.huggingface.encoding import ordinary_ids
+from whence.providers.huggingface.pooling import find_pooling
+from whence.providers.huggingface.reading import Kind, Loaded
+from whence.providers.huggingface.seq2seq import EncoderDecoder
 
-
-@dataclass(frozen=True, kw_only=True)
-class Loaded:
-    """A model that is ready to be asked. `revision`: a commit of the hub, or a digest of the weights."""
-
-    model: PreTrainedModel
-    tokenizer: Any
-    revision: str | None
+Head = Literal["decoder", "encoder-decoder", "masked", "classifier"]
+_AUTO: dict[Head, Any] = {
+    "decoder": AutoModelForCausalLM,
+    "encoder-decoder": AutoModelForSeq2SeqLM,
+    "masked": AutoModelForMaskedLM,
+    "classifier": AutoModelForSequenceClassification,
+}
 
 
 def load(
@@ -39,10 +55,10 @@ def load(
     revision: str | None,
     trust_remote_code: bool,
 ) -> Loaded:
-    """Load a decoder-only model. Weights are read from safetensors only: a pickle can run code.
+    """Load a model. Weights are read from safetensors only: a pickle can run code.
 
     Raises UnknownModelError where there is no such model, ModelLoadError where it cannot be used,
-    UnsupportedError where it is not decoder-only.
+    UnsupportedError and CaptureError where it cannot be explained.
     """
     local = Path(name).is_dir()
     options = {"revision": revision, "trust_remote_code": trust_remote_code}
@@ -59,12 +75,12 @@ def load(
             raise ModelLoadError(f"the configuration of {name} cannot be used: {error}") from error
         hint = f"Give a hub id or a directory that holds config.json. The hub said: {_first_line(error)}"
         raise UnknownModelError("Hugging Face model", name, _cached(), hint) from error
-    require_decoder_only(config)
+    head = head_of(config, (config.architectures or [""])[0])
     try:
         with _quiet():
             tokenizer = AutoTokenizer.from_pretrained(name, **options)
             # With output_loading_info a pair comes back, which the library's types do not say.
-            loaded: Any = AutoModelForCausalLM.from_pretrained(
+            loaded: Any = _AUTO[head].from_pretrained(
                 name, **options, dtype=dtype, use_safetensors=True, output_loading_info=True
             )
     except Exception as error:  # files of others: the library raises whatever its parsers meet
@@ -81,33 +97,66 @@ def load(
     except (RuntimeError, AssertionError) as error:  # an unknown device, one that is not here, or a full one
         raise ModelLoadError(f"{name} cannot be moved to {device!r}: {_first_line(error)}") from error
     digest = _digest(Path(name)) if local else getattr(model.config, "_commit_hash", None)
-    return Loaded(model=model, tokenizer=require_offsets(tokenizer), revision=digest)
+    return examined(model, tokenizer, revision=digest)
 
 
-def require_decoder_only(config: Any) -> None:
-    """Raise UnsupportedError for encoders and encoder-decoders."""
-    if config.is_encoder_decoder:
-        kind = "an encoder-decoder"
-    elif config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
-        kind = "not a causal language model"
-    elif config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not getattr(config, "is_decoder", False):
-        kind = "an encoder"
-    else:
-        return
-    raise UnsupportedError(
-        f"{config.model_type} is {kind}; decoder-only models (llama, qwen, mistral, gemma, gpt2, ...) can be "
-        "explained"
+def examined(model: PreTrainedModel, tokenizer: Any, *, revision: str | None) -> Loaded:
+    """A model with its attention found, by a pass over a few tokens. Raises as `load` does."""
+    head = head_of(model.config, type(model).__name__)
+    ids = ordinary_ids(tokenizer)[: max(ENCODER_TOKENS, DECODER_TOKENS)]
+    anatomy = examine(model, ids)
+    kind: Kind
+    match head:
+        case "decoder":
+            kind = Decoder()
+        case "encoder-decoder":
+            kind = EncoderDecoder()
+        case "masked":
+            kind = MaskedLanguageModel()
+        case "classifier":
+            kind = Classifier(anatomy.blocks[0], find_pooling(model, ids[:DECODER_TOKENS]))
+    kind.check(model, anatomy)
+    return Loaded(
+        model=model,
+        tokenizer=tokenizer,
+        revision=revision,
+        kind=kind,
+        anatomy=anatomy,
+        context_tokens=_context_tokens(model),
     )
 
 
-def require_offsets(tokenizer: Any) -> Any:
-    """Return the tokenizer if it tells which characters a token stands for, else raise ModelLoadError."""
-    if not getattr(tokenizer, "is_fast", False):
-        raise ModelLoadError(
-            f"{type(tokenizer).__name__} does not tell which characters its tokens stand for; use the fast "
-            "version of this tokenizer"
-        )
-    return tokenizer
+def head_of(config: Any, name: str) -> Head:
+    """What a model of this class name writes. Raises UnsupportedError for what is no language model."""
+    if name in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES.values() and not config.is_encoder_decoder:
+        return "classifier"
+    if config.is_encoder_decoder and config.model_type in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES:
+        return "encoder-decoder"
+    masked = config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not getattr(
+        config, "is_decoder", False
+    )
+    if masked and not config.is_encoder_decoder:
+        return "masked"
+    if config.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and not config.is_encoder_decoder:
+        return "decoder"
+    raise UnsupportedError(
+        f"{name or config.model_type} cannot be explained; causal language models (llama, qwen, gpt2, ...), "
+        "encoder-decoders (t5, bart, ...), masked language models (bert, ...) and sequence classifiers can be"
+    )
+
+
+def _context_tokens(model: PreTrainedModel) -> int | None:
+    """The longest input: of the configuration, less the places that some families keep for padding."""
+    config = model.config.get_text_config()
+    limit: int | None = getattr(config, "max_position_embeddings", None)
+    tables = [
+        m
+        for n, m in model.named_modules()
+        if n.endswith("position_embeddings") and isinstance(m, nn.Embedding)
+    ]
+    if limit is not None and tables and tables[0].padding_idx is not None:
+        return limit - tables[0].padding_idx - 1
+    return limit
 
 
 def _first_line(error: Exception) -> str:

@@ -11,15 +11,19 @@ from weakref import WeakKeyDictionary
 
 import anyio.from_thread
 import anyio.to_thread
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from whence.providers.base import Capabilities, Progress, Step, Watcher, require_known
-from whence.providers.errors import CaptureError, ContextLengthError
-from whence.providers.huggingface.attention import RowCollector, collect_rows
-from whence.providers.huggingface.encoding import EncodedPrompt, encode_output, encode_prompt
-from whence.providers.huggingface.generation import generate
-from whence.providers.huggingface.loading import Loaded, load, require_decoder_only, require_offsets
-from whence.providers.observations import AttentionQuery, AttentionRows, Generation, TokenScores
+from whence.providers.errors import CaptureError, UnsupportedError
+from whence.providers.huggingface.attention import Observer
+from whence.providers.huggingface.following import Following, reduction, refused, silent_notes
+from whence.providers.huggingface.loading import examined, head_of, load
+from whence.providers.huggingface.passes import run
+from whence.providers.huggingface.reading import Loaded, Reading
+from whence.providers.huggingface.reductions import Wanted
+from whence.providers.observations import AttentionQuery, AttentionRows, Generation, Token, TokenScores
 from whence.providers.prompt import Prompt
 
 if TYPE_CHECKING:
@@ -29,6 +33,8 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 LOCK_POLL_SECONDS = 0.01
+ROUNDING = 1e-4
+"""How far a row may be from 1 without anything being missing."""
 
 # One pass at a time per model, also where several providers hold the same model object.
 _locks: WeakKeyDictionary[torch.nn.Module, threading.Lock] = WeakKeyDictionary()
@@ -36,7 +42,9 @@ _locks_lock = threading.Lock()
 
 
 class HuggingFace:
-    """A decoder-only model: `HuggingFace("org/name")`, a local directory, or `HuggingFace(model, tokenizer)`.
+    """A language model: `HuggingFace("org/name")`, a local directory, or `HuggingFace(model, tokenizer)`.
+
+    Causal language models, encoder-decoders, masked language models and sequence classifiers.
 
     `device`: `cpu`, `cuda`, `mps`; by default the best there is. A loaded model stays where it is.
     `dtype`: `auto` is the checkpoint's own; `float32` is exact, and twice the size of `bfloat16`.
@@ -63,8 +71,8 @@ class HuggingFace:
     ) -> None:
         self._notes = notes
         self._loaded: Loaded | None = None
-        self._load: Callable[[], Loaded] | None = None
         self._load_lock = threading.Lock()
+        self._load: Callable[[], Loaded]
         if isinstance(model, str):
             if tokenizer is not None:
                 raise TypeError("a model given by name brings its own tokenizer; pass HuggingFace(name)")
@@ -80,9 +88,9 @@ class HuggingFace:
         else:
             if tokenizer is None:
                 raise TypeError("a loaded model needs its tokenizer: HuggingFace(model, tokenizer)")
-            require_decoder_only(model.config)
+            head_of(model.config, type(model).__name__)  # refuses at once what is no language model
             commit = getattr(model.config, "_commit_hash", None)
-            self._loaded = Loaded(model=model, tokenizer=require_offsets(tokenizer), revision=commit)
+            self._load = partial(examined, model, tokenizer, revision=commit)
             self.model = model_name or model.config.name_or_path or type(model).__name__
 
     async def capabilities(self) -> Capabilities:
@@ -91,33 +99,29 @@ class HuggingFace:
         return Capabilities(
             access="weights",
             revision=loaded.revision,
-            context_tokens=_context_tokens(loaded),
+            context_tokens=loaded.context_tokens,
             attends=True,
-            notes=self._notes,
+            refused=refused(loaded.anatomy, loaded.kind.block),
+            instructed=loaded.kind.instructed,
+            notes=(*self._notes, *silent_notes(loaded.anatomy, loaded.kind.block)),
         )
 
     async def generate(
         self, prompt: Prompt, *, max_tokens: int, seed: int, progress: Progress | None = None
     ) -> Generation:
-        """Answer greedily: the seed changes nothing. Raises ContextLengthError, RenderError.
+        """Answer greedily: the seed changes nothing. Raises ContextLengthError, RenderError, InputError.
 
         Room is kept for an eighth of the context, or for `max_tokens` if that is less; the answer may be
         cut where the context ends, and then its `finish` is `length`.
         """
 
         def work(loaded: Loaded) -> Generation:
-            encoded = encode_prompt(loaded.tokenizer, prompt)
-            limit = _context_tokens(loaded)
-            room = max_tokens
-            if limit is not None:
-                _require_room(len(encoded.ids), limit, reserved_tokens=min(max_tokens, limit // 8))
-                room = min(max_tokens, limit - len(encoded.ids))
-            return generate(
+            return loaded.kind.generate(
                 loaded,
-                encoded.ids,
-                max_tokens=room,
-                report=lambda done: _report(progress, "generate", done, room),
-                on_layer=lambda _: anyio.from_thread.check_cancelled(),
+                prompt,
+                max_tokens=max_tokens,
+                report=lambda done: _report(progress, "generate", done, max_tokens),
+                observer=Observer(anyio.from_thread.check_cancelled),
             )
 
         return await self._in_worker(work)
@@ -134,8 +138,8 @@ class HuggingFace:
         """Attention in one teacher-forced pass over prompt and output; see `Attends.attend`."""
 
         def work(loaded: Loaded) -> AttentionRows:
-            encoded = encode_prompt(loaded.tokenizer, prompt)
-            return _attend(loaded, encoded, output, query, progress)
+            reading = loaded.kind.read(loaded, prompt, output)
+            return _attend(loaded, reading, query, progress, watcher)
 
         return await self._in_worker(work)
 
@@ -143,7 +147,6 @@ class HuggingFace:
         """The model, loaded in a worker thread by the first who asks."""
         async with _held(self._load_lock):
             if self._loaded is None:
-                assert self._load is not None  # noqa: S101 - one of the two was set at the start
                 self._loaded = await anyio.to_thread.run_sync(self._load)
             return self._loaded
 
@@ -156,53 +159,58 @@ class HuggingFace:
 
 def _attend(
     loaded: Loaded,
-    encoded: EncodedPrompt,
-    output: str | Generation,
+    reading: Reading,
     query: AttentionQuery,
     progress: Progress | None,
+    watcher: Watcher | None,
 ) -> AttentionRows:
-    config = loaded.model.config.get_text_config()
-    layers, heads = config.num_hidden_layers, getattr(config, "num_attention_heads", 0)
-    if not heads:
-        raise CaptureError(f"{config.model_type} has no attention heads: there is no attention to observe")
-    require_known(query, layers=layers, heads=heads)
-    answer = encode_output(loaded.tokenizer, output)
-    # The last output token predicts nothing that is explained, so it is not read.
-    ids = (*encoded.ids, *answer.ids[:-1])
-    limit = _context_tokens(loaded)
-    if limit is not None:
-        _require_room(len(ids), limit)
-
-    def on_layer(layer: int) -> None:
-        anyio.from_thread.check_cancelled()
-        _report(progress, "attend", layer, layers)
-
-    collector = RowCollector(
-        rows=len(answer.ids),
-        layers=None if query.layers is None else frozenset(query.layers),
+    anatomy, model = loaded.anatomy, loaded.model
+    layers = anatomy.layers(reading.block)
+    require_known(query, layers=layers, heads=anatomy.heads(reading.block))
+    refusal = refused(anatomy, reading.block).get(query.reduction)
+    if refusal is not None:
+        raise UnsupportedError(
+            f"{query.reduction} attention cannot be had from {type(model).__name__}: {refusal}"
+        )
+    numbers = sorted({row for rows in reading.rows for row in rows})
+    wanted = Wanted(
+        block=reading.block,
+        rows=torch.tensor(numbers, device=model.device),
+        layers=query.layers,
         heads=query.heads,
-        on_layer=on_layer,
     )
-    inputs = torch.tensor([ids], device=loaded.model.device)
-    rows, logits = collect_rows(loaded.model, {"input_ids": inputs}, collector)
-    _report(progress, "attend", layers, layers)
-    wanted = torch.tensor([answer.ids], device=logits.device)
-    logprobs = torch.log_softmax(logits.float(), dim=-1).gather(-1, wanted.unsqueeze(-1))[0, :, 0]
+    total = len(anatomy.places)
+    done = 0
+
+    def check() -> None:
+        nonlocal done
+        anyio.from_thread.check_cancelled()
+        _report(progress, "attend", min(done, total), total)
+        done += 1
+
+    observer = Following(anatomy, reading, reduction(query.reduction, wanted, anatomy), check, watcher)
+    output = run(model, reading.inputs, observer, via=anatomy.via, last_logits=reading.last_logits)
+    observer.finish(model)
+    rows = observer.reduction.rows()[0]
+    _report(progress, "attend", total, total)
+    place = {number: index for index, number in enumerate(numbers)}
+    explaining = torch.stack([rows[[place[row] for row in own]].mean(dim=0) for own in reading.rows])
+    keys = reading.keys(rollout=query.reduction == "rollout")
     return AttentionRows(
-        rows=rows[0].cpu().numpy(),
-        keys=(*encoded.tokens, *answer.tokens[:-1]),
-        output=TokenScores(spans=answer.spans, logprobs_nats=tuple(logprobs.tolist())),
+        **_with_sinks(explaining.cpu().numpy(), keys),
+        output=TokenScores(spans=reading.spans, logprobs_nats=tuple(reading.logprobs_nats(output).tolist())),
     )
 
 
-def _context_tokens(loaded: Loaded) -> int | None:
-    limit: int | None = getattr(loaded.model.config.get_text_config(), "max_position_embeddings", None)
-    return limit
-
-
-def _require_room(tokens: int, limit_tokens: int, *, reserved_tokens: int = 0) -> None:
-    if tokens > limit_tokens - reserved_tokens:
-        raise ContextLengthError(tokens=tokens, limit_tokens=limit_tokens, reserved_tokens=reserved_tokens)
+def _with_sinks(rows: NDArray[np.float32], keys: tuple[Token, ...]) -> dict[str, Any]:
+    """Rows that sum to 1: what learned sinks took becomes a column of its own."""
+    missing = 1 - rows.sum(axis=1, dtype=np.float64)
+    if not np.isfinite(missing).all():
+        raise CaptureError("the attention of this model is not finite: its weights are damaged")
+    if np.abs(missing).max() < ROUNDING:
+        return {"rows": rows, "keys": keys}
+    column = missing.clip(min=0).astype(np.float32)[:, None]
+    return {"rows": np.hstack([rows, column]), "keys": (*keys, Token(part="sink", text="learned sink"))}
 
 
 def _report(progress: Progress | None, stage: str, done: int, total: int) -> None:

@@ -1,0 +1,48 @@
+"""One forward pass through a model, with an observer in each of its attention layers."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from whence.providers.errors import CaptureError
+from whence.providers.huggingface.attention import Observer, Via, observing
+
+
+def run(
+    model: PreTrainedModel,
+    inputs: Mapping[str, Any],
+    observer: Observer,
+    *,
+    via: Via,
+    last_logits: int | None = None,
+) -> Any:
+    """The model's output. `last_logits`: of how many positions logits are wanted; None for all.
+
+    Raises CaptureError where the model fails, and whatever the observer raises.
+    """
+    options: dict[str, Any] = {"use_cache": False, "logits_to_keep": last_logits}
+    batch = next(iter(inputs.values())).shape[0]
+    try:
+        with observing(model, observer, via=via, batch=batch), torch.no_grad():
+            return model(**inputs, **accepted(model, options))
+    except Exception as error:  # code of many families: it raises whatever it meets
+        if error is observer.stopped_by:
+            raise
+        raise CaptureError(f"{type(model).__name__} failed while it was observed: {error}") from error
+
+
+def accepted(model: PreTrainedModel, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of `options` that this architecture takes, without those that are None."""
+    known = inspect.signature(model.forward).parameters
+    return {name: value for name, value in options.items() if name in known and value is not None}
+
+
+def last(logits: Tensor, count: int) -> Tensor:
+    """The logits of the last positions; not every architecture can compute those alone."""
+    return logits[:, -count:]
