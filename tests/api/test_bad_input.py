@@ -343,7 +343,18 @@ SDK_CASES: dict[str, tuple[Callable[[], Explainer], dict[str, Any], type[w.Whenc
         w.InputError,
         "attention has no parameter 'temperature'; it takes heads, layers",
     ),
-    "the full attention": (fake, {"attention": True}, w.UnsupportedError, "attention=True"),
+    "the full attention of a provider of scores": (
+        lambda: Explainer(FakeProvider(access="logprobs")),
+        {"attention": True},
+        w.UnsupportedError,
+        "attention= keeps the model's attention, and fake gives logprobs only",
+    ),
+    "the full attention in an unknown way": (
+        fake,
+        {"attention": "u4"},
+        w.InputError,
+        "attention is 'u4'; give True, False, 'u8', 'float16' or a KeepAttention",
+    ),
     "a budget": (fake, {"budget": 5}, w.UnsupportedError, "budget="),
     "a provider of text, asked for attention": (
         lambda: Explainer(FakeProvider(access="text")),
@@ -388,9 +399,9 @@ SDK_CASES: dict[str, tuple[Callable[[], Explainer], dict[str, Any], type[w.Whenc
         fake,
         {"prompt": [NO_TEXT], "sources": ()},
         w.EmptyPromptError,
-        "no message has any text",
+        "the prompt is empty",
     ),
-    "no messages": (fake, {"prompt": [], "sources": ()}, w.EmptyPromptError, "no message has any text"),
+    "no messages": (fake, {"prompt": [], "sources": ()}, w.NoSourceError, "no source has any text"),
     "messages without a source": (
         fake,
         {"prompt": [NO_SOURCE], "sources": ()},

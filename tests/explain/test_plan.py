@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from whence import Explainer
@@ -16,6 +18,7 @@ from whence.providers.fake import FakeProvider
 WEIGHTS = Capabilities(access="weights", attends=True, scores=True)
 LOGPROBS = Capabilities(access="logprobs", scores=True)
 TEXT = Capabilities(access="text")
+ATTENTION = ("attention", "attention_rollout", "attention_value_weighted")
 
 
 class Scoring:
@@ -52,8 +55,8 @@ def test_a_method_asked_for_by_name_is_taken() -> None:
 def test_auto_records_what_it_passed_over_and_why() -> None:
     choice = choose("auto", LOGPROBS, provider="fake")
     assert choice.method.name == "scoring"
-    assert choice.fallbacks == (
-        Fallback(method="attention", reason="needs weights; this provider gives logprobs"),
+    assert choice.fallbacks == tuple(
+        Fallback(method=name, reason="needs weights; this provider gives logprobs") for name in ATTENTION
     )
     assert choose("auto", WEIGHTS, provider="fake").method.name == "attention"
 
@@ -93,11 +96,22 @@ def test_an_unknown_method_is_refused_with_those_that_exist(name: str) -> None:
 @pytest.mark.usefixtures("scoring")
 @pytest.mark.parametrize(
     ("capabilities", "expected"),
-    [(WEIGHTS, ["attention", "scoring"]), (LOGPROBS, ["scoring"]), (TEXT, [])],
+    [(WEIGHTS, [*ATTENTION, "scoring"]), (LOGPROBS, ["scoring"]), (TEXT, [])],
     ids=["weights", "logprobs", "text"],
 )
 def test_what_can_be_served_is_listed(capabilities: Capabilities, expected: list[str]) -> None:
     assert serves(capabilities) == expected
+
+
+def test_a_reduction_that_a_model_refuses_is_passed_on_with_the_reason() -> None:
+    capabilities = replace(WEIGHTS, refused={"rollout": "layers 0, 1 (Mamba) have no attention"})
+    assert serves(capabilities) == ["attention", "attention_value_weighted"]
+    with pytest.raises(UnsupportedError) as caught:
+        choose("attention_rollout", capabilities, provider="fake")
+    assert str(caught.value) == (
+        "attention_rollout cannot be had from this model: layers 0, 1 (Mamba) have no attention. "
+        "fake can serve: attention, attention_value_weighted"
+    )
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whence.providers.errors import EmptyPromptError, InputError, NoSourceError, RenderError, TextError
-from whence.providers.prompt import Message, Prompt, Rendered, Source, Turn, build_prompt, locate
+from whence.providers.prompt import (
+    Message,
+    Prompt,
+    Rendered,
+    Source,
+    Turn,
+    build_prompt,
+    locate,
+    require_instruction,
+)
 
 Part = str | Source
 
@@ -81,7 +90,7 @@ def test_sources_stand_between_lines_of_their_own_and_the_instruction_follows() 
 def test_every_part_stands_where_its_place_says_and_the_rest_is_markup(contents: list[list[Part]]) -> None:
     try:
         prompt = prompt_of(*contents)
-    except (EmptyPromptError, NoSourceError):
+    except NoSourceError:
         return
     turns = prompt.turns()
     assert len(turns) == len(contents)
@@ -167,20 +176,30 @@ def test_any_other_name_is_kept(name: str) -> None:
 
 
 @pytest.mark.parametrize("prompt", ["", " \n\t", "\u2003"])
-def test_an_empty_prompt_is_refused(prompt: str) -> None:
+def test_an_empty_prompt_has_no_instruction(prompt: str) -> None:
     with pytest.raises(EmptyPromptError, match="Summarise this record"):
-        build_prompt(prompt, sources=["x"])
+        require_instruction(build_prompt(prompt, sources=["x"]))
 
 
-@pytest.mark.parametrize("content", ["", "  ", [Source(text="x")], [" ", Source(text="x"), "\n"]])
-def test_messages_without_any_instruction_are_refused(content: str | list[Part]) -> None:
-    with pytest.raises(EmptyPromptError, match="user message"):
-        build_prompt([Message(role="user", content=content)])
+@pytest.mark.parametrize("content", [[Source(text="x")], [" ", Source(text="x"), "\n"]])
+def test_messages_may_have_no_instruction(content: str | list[Part]) -> None:
+    with pytest.raises(EmptyPromptError):
+        require_instruction(build_prompt([Message(role="user", content=content)]))
 
 
 def test_no_message_at_all_is_refused() -> None:
-    with pytest.raises(EmptyPromptError):
+    with pytest.raises(NoSourceError):
         build_prompt([])
+
+
+def test_without_marks_sources_and_instructions_follow_one_another() -> None:
+    built = build_prompt("It is [MASK].", sources=["Dry cough.", "HR 88"])
+    (turn,) = built.turns(marked=False)
+    assert turn.text == "Dry cough.\n\nHR 88\n\nIt is [MASK]."
+    assert turn.sources == ((0, 0, 10), (1, 12, 17))
+    assert turn.instructions == ((19, 32),)
+    (turn,) = build_prompt("", sources=["Dry cough."]).turns(marked=False)
+    assert turn.text == "Dry cough."
 
 
 @pytest.mark.parametrize("sources", [[], [""], ["", " \n"], [Source(text="\t", name="note")]])

@@ -132,11 +132,9 @@ def build_prompt(
     A string becomes one user message: the sources, then the string. With messages, the caller places the
     sources inside their content, and `sources` and `system` stay empty.
 
-    Raises EmptyPromptError, NoSourceError, TextError, InputError.
+    Raises NoSourceError, TextError, InputError.
     """
     if isinstance(prompt, str):
-        if not prompt.strip():
-            raise EmptyPromptError("the prompt is empty; say what to do, such as 'Summarise this record.'")
         strange = [type(item).__name__ for item in sources if not isinstance(item, str | Source)]
         if strange:
             raise InputError(f"sources holds {strange[0]}; pass texts, or Source(text=..., name=...)")
@@ -156,9 +154,6 @@ def build_prompt(
             raise InputError(
                 f"the prompt is a list that holds {strange[0]}; give one text, or Message objects"
             )
-        written = [part for message in messages for part in message.parts if isinstance(part, str)]
-        if not any(part.strip() for part in written):
-            raise EmptyPromptError("no message has any text; add a user message that says what to do")
     built = Prompt(messages=_named(messages))
     if not any(source.text.strip() for source in built.sources):
         raise NoSourceError(
@@ -166,6 +161,13 @@ def build_prompt(
             "Source(text=..., name=...)"
         )
     return built
+
+
+def require_instruction(prompt: Prompt) -> None:
+    """Raise EmptyPromptError where no message says anything beside its sources."""
+    parts = [part for message in prompt.messages for part in message.parts if isinstance(part, str)]
+    if not any(part.strip() for part in parts):
+        raise EmptyPromptError("the prompt is empty; say what to do, such as 'Summarise this record.'")
 
 
 def require_encodable(text: str, what: str) -> None:

@@ -38,7 +38,7 @@ PROVIDERS: dict[str, Entry] = {
     ),
     "huggingface": Entry(
         factory="whence.providers.huggingface:HuggingFace",
-        about="a decoder-only model: a hub id or a local directory",
+        about="a local model: a hub id or a directory",
         takes_model=True,
         extra="huggingface",
         packages=("torch", "transformers"),

@@ -1,13 +1,19 @@
 from __future__ import annotations
 
+import json
+import warnings
 from collections.abc import Callable
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, MarianTokenizer
+
+from whence.demo.records import generate
 
 DEMO = Path(str(files("whence.demo") / "model"))
 
@@ -35,5 +41,36 @@ def make_model(tokenizer: Any) -> Callable[..., LlamaForCausalLM]:
             "pad_token_id": tokenizer.pad_token_id,
         }
         return LlamaForCausalLM(LlamaConfig(**(sizes | changes)))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_marian(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
+    """Marian tokenizers, trained on records and other scripts; keyword arguments go to SentencePiece."""
+    sentences = [line for seed in range(60) for line in (*generate(seed).text.splitlines(), *FOREIGN) if line]
+
+    @cache
+    def make(*, target_size: int = 400, **source: Any) -> Any:
+        folder = tmp_path_factory.mktemp("marian")
+        vocab = {"</s>": 0, "<unk>": 1, "<pad>": 2}
+        for side, size in (("source", 400), ("target", target_size)):
+            SentencePieceTrainer.train(
+                sentence_iterator=iter(sentences),
+                model_prefix=str(folder / side),
+                vocab_size=size,
+                hard_vocab_limit=False,
+                minloglevel=2,
+                **source,
+            )
+            model = SentencePieceProcessor(model_file=str(folder / f"{side}.model"))
+            for piece in map(model.id_to_piece, range(len(model))):
+                vocab.setdefault(piece, len(vocab))
+        (folder / "vocab.json").write_text(json.dumps(vocab))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it recommends a package that it then does not use
+            return MarianTokenizer(
+                *(str(folder / name) for name in ("source.model", "target.model", "vocab.json"))
+            )
 
     return make

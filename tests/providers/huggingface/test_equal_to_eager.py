@@ -124,7 +124,7 @@ FAMILIES: dict[str, tuple[Any, dict[str, Any]]] = {
         AutoModelForCausalLM,
         SMALL
         | {"first_k_dense_replace": 3, "kv_lora_rank": 8, "q_lora_rank": 16, "qk_rope_head_dim": 4}
-        | {"qk_nope_head_dim": 8, "v_head_dim": 8, "num_key_value_heads": 4},
+        | {"qk_nope_head_dim": 8, "v_head_dim": 8, "num_key_value_heads": 4, "initializer_range": 0.2},
     ),
     "olmo2": (AutoModelForCausalLM, GROUPED),
     "granite": (AutoModelForCausalLM, GROUPED),

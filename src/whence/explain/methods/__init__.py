@@ -10,6 +10,8 @@ from whence.providers.errors import UnknownMethodError
 
 METHODS: dict[str, str] = {
     "attention": "whence.explain.methods.attention:NativeAttention",
+    "attention_rollout": "whence.explain.methods.attention:AttentionRollout",
+    "attention_value_weighted": "whence.explain.methods.attention:ValueWeightedAttention",
 }
 
 

@@ -1,8 +1,8 @@
-"""Native attention: where the model looked while it predicted each token."""
+"""Native attention: where the model looked while it predicted each token, read in three ways."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from numbers import Integral
 from typing import cast
 
@@ -13,37 +13,56 @@ from whence.explain.result import Measure, MethodRecord, Result, Scores
 from whence.explain.schema import OutputToken
 from whence.providers.base import Attends, Capabilities
 from whence.providers.errors import InputError
-from whence.providers.observations import AttentionQuery, AttentionRows
+from whence.providers.observations import AttentionQuery, AttentionRows, Reduction
 
 CAVEAT = (
     "Attention shows where the model looked, not why it wrote this: a passage with a high share may have "
     "changed nothing, and one with a low share may have decided the sentence."
 )
-CHOSEN_CAVEAT = "Only some layers or heads were averaged, by choice: another choice gives other shares."
+CHOSEN_CAVEAT = "Only some layers or heads were combined, by choice: another choice gives other shares."
+ROLLOUT_CAVEAT = (
+    "Rollout follows attention as if each layer passed on half of what it had and half of what it looked at: "
+    "an assumption, which no model was built to keep."
+)
+VALUE_CAVEAT = (
+    "A weight counts by the length of what it carried, whether that spoke for this sentence or against it."
+)
 
 
 class NativeAttention:
     """Attention weights, averaged over layers and heads: all, or those of `layers=` and `heads=`.
 
-    Each output token is explained by the row of the position that predicts it, in one teacher-forced pass.
+    Each output token is explained by the row of the position that predicts it, in one teacher-forced pass: of
+    the decoder, of the cross-attention of an encoder-decoder, or of an encoder's masked or pooled position.
     Evidence: descriptive. See Jain and Wallace 2019, Wiegreffe and Pinter 2019 on what attention explains.
     """
 
     name = "attention"
     parameters = frozenset({"layers", "heads"})
+    reduction: Reduction = "mean"
+    caveats: tuple[str, ...] = (CAVEAT,)
+    formula: Mapping[str, str | float] = {}
+    """What a reader needs, beside layers and heads, to compute the scores again."""
 
     def lacks(self, capabilities: Capabilities) -> str | None:
-        """Needs a provider that attends."""
-        return None if capabilities.attends else f"needs weights; this provider gives {capabilities.access}"
+        """Needs a provider that attends, in a way that can be combined so."""
+        if not capabilities.attends:
+            return f"needs weights; this provider gives {capabilities.access}"
+        reason = capabilities.refused.get(self.reduction)
+        return None if reason is None else f"cannot be had from this model: {reason}"
 
     async def run(self, task: Task) -> Finding:
         """One pass over prompt and output. Raises UnknownLayerError, InputError, CaptureError."""
         query = AttentionQuery(
-            layers=_indices("layers", task.parameters.get("layers")),
+            layers=_indices("layers", task.parameters.get("layers") if "layers" in self.parameters else None),
             heads=_indices("heads", task.parameters.get("heads")),
+            reduction=self.reduction,
         )
+        chosen = (query.layers, query.heads) != (None, None)
         provider = cast("Attends", task.provider)
-        rows = await provider.attend(task.prompt, task.output, query, progress=task.progress)
+        rows = await provider.attend(
+            task.prompt, task.output, query, progress=task.progress, watcher=task.watcher
+        )
         scores = from_attention(rows)
         layout = lay_out(
             ids=task.ids,
@@ -65,6 +84,7 @@ class NativeAttention:
                     "layers": "all" if query.layers is None else list(query.layers),
                     "heads": "all" if query.heads is None else list(query.heads),
                     "average": "mean",
+                    **self.formula,
                 },
                 fallbacks=task.fallbacks,
             ),
@@ -77,9 +97,38 @@ class NativeAttention:
             detail=to_detail(scores, task.ids) if task.detail else None,
             fidelity=Measure(reason="no causal check was run"),
             groundedness=Measure(reason="no causal check was run"),
-            caveats=(CAVEAT, *([CHOSEN_CAVEAT] if query != AttentionQuery() else [])),
+            caveats=(*self.caveats, *([CHOSEN_CAVEAT] if chosen else [])),
         )
         return Finding(layout=layout, result=result, tokens=_tokens(rows, task.output_text), calls=1)
+
+
+class AttentionRollout(NativeAttention):
+    """Attention followed down through the layers: Abnar and Zuidema 2020, with all heads or `heads=`.
+
+    In each layer a position is half itself and half the mean of what its heads look at. In an
+    encoder-decoder the same holds for its own attention and for its cross-attention, one after the other, and
+    what reached the encoder's positions is followed down the encoder's layers. Refused where some layers have
+    no attention to follow.
+    """
+
+    name = "attention_rollout"
+    parameters = frozenset({"heads"})
+    reduction: Reduction = "rollout"
+    caveats = (CAVEAT, ROLLOUT_CAVEAT)
+    formula: Mapping[str, str | float] = {"residual": 0.5}
+
+
+class ValueWeightedAttention(NativeAttention):
+    """Each weight times the norm of what it carries through the output projection: Kobayashi et al. 2020.
+
+    |a (x W_V + b_V) W_O|, summed over heads; each row of a layer is divided by its sum, and layers are
+    averaged. A sink to which every head looks carries little, and loses its share.
+    """
+
+    name = "attention_value_weighted"
+    reduction: Reduction = "value_weighted"
+    caveats = (CAVEAT, VALUE_CAVEAT)
+    formula: Mapping[str, str | float] = {"norm": "euclidean", "normalised": "each layer's row"}
 
 
 def _indices(what: str, value: object) -> tuple[int, ...] | None:
