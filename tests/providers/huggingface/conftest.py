@@ -16,6 +16,14 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, MarianTok
 from whence.demo.records import generate
 
 DEMO = Path(str(files("whence.demo") / "model"))
+FOREIGN = (
+    "Der Patient wurde gestern entlassen; naïve façade.",
+    "患者対ペニシリン過敏 肺炎。没有发烧。",
+    "المريض لديه حساسية",
+    "Пациент жалуется на кашель",
+    "रोगी को बुखार है",
+    "50 µg \U0001f642",
+)
 
 
 @pytest.fixture(scope="session")
@@ -70,7 +78,9 @@ def make_marian(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it recommends a package that it then does not use
             return MarianTokenizer(
-                *(str(folder / name) for name in ("source.model", "target.model", "vocab.json"))
+                source_spm=str(folder / "source.model"),
+                target_spm=str(folder / "target.model"),
+                vocab=str(folder / "vocab.json"),
             )
 
     return make

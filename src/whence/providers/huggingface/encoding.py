@@ -11,6 +11,7 @@ from typing import Any
 
 from whence.providers.base import text_to_explain
 from whence.providers.errors import RenderError
+from whence.providers.huggingface.offsets import rebuild_offsets
 from whence.providers.observations import Generation, Span, Token
 from whence.providers.prompt import Prompt, Rendered, Turn, locate
 
@@ -114,7 +115,7 @@ def tokenize(
 ) -> tuple[list[int], list[Span]]:
     """Ids, and each token's characters in `text`; `target`: as what is written, perhaps in another language.
 
-    Raises RenderError where a tokenizer without offsets cannot be followed.
+    Raises ModelLoadError where a tokenizer without offsets cannot be followed.
     """
     encoded = tokenizer(
         **{"text_target" if target else "text": text},
@@ -124,10 +125,10 @@ def tokenize(
         return_attention_mask=False,
         verbose=False,
     )
-    from whence.providers.huggingface.offsets import rebuild_offsets
-
     ids = encoded["input_ids"]
-    return ids, encoded["offset_mapping"] if tokenizer.is_fast else rebuild_offsets(tokenizer, text, ids)
+    if tokenizer.is_fast:
+        return ids, encoded["offset_mapping"]
+    return ids, rebuild_offsets(tokenizer, text, ids, split_special=split_special, target=target)
 
 
 def _render(tokenizer: Any, turns: tuple[Turn, ...], *, templated: bool, plain: bool) -> Rendered:
@@ -184,9 +185,12 @@ def _name(tokenizer: Any, token: int, text: str) -> str:
 
 
 def _special_ids(tokenizer: Any) -> set[int]:
-    """Control tokens: those that the tokenizer names (its end token), and those that it only marks."""
+    """Control tokens: those that the tokenizer names (its end token), and those that it only marks.
+
+    The unknown token is none: it stands for characters of the text.
+    """
     marked = {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
-    return marked | set(tokenizer.all_special_ids)
+    return (marked | set(tokenizer.all_special_ids)) - {tokenizer.unk_token_id}
 
 
 def _inside(span: Span, messages: tuple[Span, ...]) -> bool:

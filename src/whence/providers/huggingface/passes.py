@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
 from transformers import PreTrainedModel
 
 from whence.providers.errors import CaptureError
@@ -41,8 +40,3 @@ def accepted(model: PreTrainedModel, options: Mapping[str, Any]) -> dict[str, An
     """Those of `options` that this architecture takes, without those that are None."""
     known = inspect.signature(model.forward).parameters
     return {name: value for name, value in options.items() if name in known and value is not None}
-
-
-def last(logits: Tensor, count: int) -> Tensor:
-    """The logits of the last positions; not every architecture can compute those alone."""
-    return logits[:, -count:]
