@@ -187,10 +187,11 @@ def _name(tokenizer: Any, token: int, text: str) -> str:
 def _special_ids(tokenizer: Any) -> set[int]:
     """Control tokens: those that the tokenizer names (its end token), and those that it only marks.
 
-    The unknown token is none: it stands for characters of the text.
+    The unknown token is none, for it stands for characters of the text, unless it also ends texts (gpt2).
     """
     marked = {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
-    return (marked | set(tokenizer.all_special_ids)) - {tokenizer.unk_token_id}
+    unknown = {tokenizer.unk_token_id} - {tokenizer.bos_token_id, tokenizer.eos_token_id}
+    return (marked | set(tokenizer.all_special_ids)) - unknown
 
 
 def _inside(span: Span, messages: tuple[Span, ...]) -> bool:
