@@ -13,11 +13,13 @@ from whence.version import __version__
 
 if TYPE_CHECKING:
     from whence.api.sdk import Explainer as Explainer
+    from whence.explain.keeper import KeepAttention as KeepAttention
     from whence.explain.result import Result as Result
     from whence.explain.schema import Explanation as Explanation
     from whence.explain.schema import Passage as Passage
     from whence.explain.schema import Segment as Segment
     from whence.explain.schema import Target as Target
+    from whence.explain.tensor import AttentionBlock as AttentionBlock
     from whence.providers.base import Provider as Provider
     from whence.providers.base import Step as Step
     from whence.providers.errors import CaptureError as CaptureError
@@ -64,10 +66,12 @@ _ERRORS = (
     "WhenceError",
 )
 _HOMES = {
+    "AttentionBlock": "whence.explain.tensor",
     "Explainer": "whence.api.sdk",
     "Explanation": "whence.explain.schema",
     "FakeProvider": "whence.providers.fake",
     "HuggingFace": "whence.providers.huggingface",
+    "KeepAttention": "whence.explain.keeper",
     "Message": "whence.providers.prompt",
     "Passage": "whence.explain.schema",
     "Provider": "whence.providers.base",

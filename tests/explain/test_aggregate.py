@@ -19,7 +19,7 @@ from whence.explain.layout import Layout, lay_out
 from whence.explain.result import Measure, Scores
 from whence.explain.schema import Explanation, TargetKind, TextKind
 from whence.providers import observations
-from whence.providers.base import Capabilities, Progress
+from whence.providers.base import Capabilities, Progress, Watcher
 from whence.providers.errors import UnsupportedError
 from whence.providers.fake import FakeProvider
 from whence.providers.observations import AttentionQuery, AttentionRows, Generation, Span, Token
@@ -221,6 +221,7 @@ class Observed:
         query: AttentionQuery,
         *,
         progress: Progress | None = None,
+        watcher: Watcher | None = None,
     ) -> AttentionRows:
         self.calls += 1
         return self.rows

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from whence.explain.packing import pack, unpack
+from whence.explain.packing import pack, pack_plain, unpack
 from whence.explain.result import EVIDENCE, UNITS, Part
 from whence.explain.schema import Explanation, Segment, now
 
@@ -27,6 +27,7 @@ LETTER = "Dx: fever."
 SCORES = [[0.5, 0.125, 0.125, 0.0], [0.0625, 0.0625, 0.25, 0.0]]
 ELSEWHERE = [{"template": 0.125, "sink": 0.125, "total": 0.25}, {"blank": 0.625, "total": 0.625}]
 DETAIL = np.array([[0.5, 0.25], [0.0, 1.0], [0.25, 0.25]], dtype=np.float32)
+CODES = np.array([[255, 0], [0, 255]], dtype=np.uint8)
 REMOVED = object()
 
 
@@ -103,6 +104,36 @@ def explanation(**changes: Any) -> dict[str, Any]:
                 "fidelity": {"k": [1, 2], "values": [[0.5, -0.5], [0.0, 1.0]], "unit": "nats"},
                 "groundedness": {"reason": "not asked for"},
                 "caveats": ["Attention is where the model looked, not why it wrote."],
+            }
+        ],
+        "attention": [
+            {
+                "name": "decoder",
+                "layers": [3],
+                "heads": 1,
+                "encoding": "u8_log",
+                "precision": {"floor": 1e-6, "relative_error": 0.0272, "absolute_error": 1e-6},
+                "queries": [
+                    {"text": "</script>", "part": "template"},
+                    {"text": "Fever.", "part": "output", "start": 0, "end": 7},
+                ],
+                "positions": [0, 2],
+                "keys": [
+                    {"text": "<s>", "part": "sink"},
+                    {"text": "HR", "part": "source", "source": "note", "start": 0, "end": 2},
+                ],
+                "explaining": [0, 1, 1],
+                "thumbnail_shape": [2, 2],
+                "data": [
+                    {
+                        "layer": 3,
+                        "head": 0,
+                        "values": pack(CODES, "|u1"),
+                        "thumbnail": pack_plain(CODES, "|u1"),
+                        "row_sums": pack_plain(np.ones(2), "<f4"),
+                    }
+                ],
+                "left_out": "Only 2 of 3 queries are kept.",
             }
         ],
         "cost": {
@@ -225,7 +256,7 @@ def test_every_part_is_frozen() -> None:
                 yield from parts(child)
 
     found = list(parts(valid()))
-    assert len({type(part) for part in found}) == 17
+    assert len({type(part) for part in found}) == 21
     for part in found:
         for name in type(part).model_fields:
             with pytest.raises(ValidationError, match="frozen"):
@@ -663,6 +694,7 @@ def test_texts_are_cut_at_code_points() -> None:
         output__targets=[{"start": 0, "end": 1, "kind": "word"}, {"start": 1, "end": end, "kind": "word"}],
         output__tokens=None,
         results__0__detail=None,
+        attention=None,
     )
     assert e.segment_text(2) == text
     assert (e.target_text(0), e.target_text(1)) == (text[:1], text[1:])
@@ -856,6 +888,7 @@ def explanations(draw: st.DrawFn) -> Explanation:
         segments=segments,
         output={"text": output, "given": draw(st.booleans()), "targets": targets},
         results=draw(st.lists(results(len(targets), len(segments)), min_size=1, max_size=2)),
+        attention=None,
         cost={"calls": draw(st.integers(0, 2**63)), "seconds": draw(FLOAT32.map(abs))},
     )
 
@@ -942,6 +975,7 @@ def test_a_large_explanation_is_made_in_seconds() -> None:
         "output__tokens": None,
         "created_at": datetime.now(UTC),
         "results__0__fidelity": {"reason": "none"},
+        "attention": None,
         **scored(
             "native_attention",
             values.tolist(),

@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from functools import partial
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from whence.api.background import submit
 from whence.explain.engine import Request, explain
+from whence.explain.keeper import KeepAttention
 from whence.explain.schema import Explanation, TargetKind, TextKind
 from whence.providers.base import Progress, Provider
 from whence.providers.errors import InputError, UnsupportedError
@@ -50,7 +51,7 @@ class Explainer:
         segment_by: TextKind = "sentence",
         target_by: TargetKind = "sentence",
         detail: bool = False,
-        attention: bool = False,
+        attention: bool | Literal["u8", "float16"] | KeepAttention = False,
         max_tokens: int = 512,
         seed: int = 0,
         budget: None = None,
@@ -62,8 +63,10 @@ class Explainer:
 
         `output`: explain this text instead of generating one. `method`: one name, or several for several
         results; `auto` takes the best that the model allows. `segment_by`, `target_by`: what receives
-        credit, and what is explained. `detail`: keep the token level, for `Explanation.at`. `truncate`:
-        leave out the end of sources that do not fit, and say so. `progress` is called with a `Step`, from
+        credit, and what is explained. `detail`: keep the token level, for `Explanation.at`. `attention`: keep
+        every weight of every head in `Explanation.attention`, at one byte each (`True`, `"u8"`) or two
+        (`"float16"`); `KeepAttention` also sets the limit of size. `truncate`: leave out the end of sources
+        that do not fit, and say so. `progress` is called with a `Step`, from
         a worker thread. `parameters` are the method's, such as `layers=` and `heads=` for attention.
 
         Blocks; also inside a running event loop. Interrupted, it stops the model. Raises WhenceError.
@@ -116,7 +119,7 @@ class Explainer:
         segment_by: TextKind = "sentence",
         target_by: TargetKind = "sentence",
         detail: bool = False,
-        attention: bool = False,
+        attention: bool | Literal["u8", "float16"] | KeepAttention = False,
         max_tokens: int = 512,
         seed: int = 0,
         budget: None = None,
@@ -126,8 +129,6 @@ class Explainer:
     ) -> Future[Explanation]:
         if self._provider is None:
             raise InputError("this Explainer is closed; make a new one")
-        if attention:
-            raise UnsupportedError("attention=True: the full tensor is not kept by this version")
         if budget is not None:
             raise UnsupportedError("budget= bounds methods that ask a model many times; attention asks once")
         if isinstance(sources, str | Source) or not isinstance(sources, Iterable):
@@ -141,6 +142,7 @@ class Explainer:
             segment_by=segment_by,
             target_by=target_by,
             detail=detail,
+            attention=KeepAttention.wanted(attention),
             max_tokens=max_tokens,
             seed=seed,
             truncate=truncate,

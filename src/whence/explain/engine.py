@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import get_args
 
+from whence.explain.keeper import KeepAttention, TensorKeeper
+from whence.explain.methods import get_method
 from whence.explain.methods.base import Finding, Task
 from whence.explain.plan import Choice, choose
 from whence.explain.schema import (
@@ -22,11 +24,12 @@ from whence.explain.schema import (
     TextKind,
     now,
 )
+from whence.explain.tensor import AttentionBlock
 from whence.explain.truncation import Shortened, shorten
 from whence.providers.base import Capabilities, Progress, Provider, Step, report
-from whence.providers.errors import ContextLengthError, EmptyOutputError, InputError
+from whence.providers.errors import ContextLengthError, EmptyOutputError, InputError, UnsupportedError
 from whence.providers.observations import Generation
-from whence.providers.prompt import Prompt, Source, require_encodable
+from whence.providers.prompt import Prompt, Source, require_encodable, require_instruction
 
 GIVEN_CAVEAT = "The output was given, not generated: the model may never have written it."
 CUT_CAVEAT = "The output was cut at its limit of tokens: its last sentence may be incomplete."
@@ -34,7 +37,7 @@ CUT_CAVEAT = "The output was cut at its limit of tokens: its last sentence may b
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What is to be explained, and how. `methods`: the primary first."""
+    """What is to be explained, and how. `methods`: the primary first. `attention`: how to keep the tensor."""
 
     prompt: Prompt
     output: str | None = None
@@ -42,6 +45,7 @@ class Request:
     segment_by: TextKind = "sentence"
     target_by: TargetKind = "sentence"
     detail: bool = False
+    attention: KeepAttention | None = None
     max_tokens: int = 512
     seed: int = 0
     truncate: bool = False
@@ -64,24 +68,39 @@ class Request:
                 raise EmptyOutputError("the output is empty; give its text, or leave output away")
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Observed:
+    """What was learned of one output. `looks`: the findings, and a pass made for the tensor alone."""
+
+    output: str | Generation
+    findings: tuple[Finding, ...]
+    looks: tuple[Finding, ...]
+    attention: tuple[AttentionBlock, ...] | None
+
+
 async def explain(provider: Provider, request: Request, progress: Progress | None = None) -> Explanation:
     """Explain one output. Raises the errors of `whence.providers.errors`; nothing partial is returned."""
     began = time.monotonic()
     capabilities = await _capabilities(provider, progress)
+    if capabilities.instructed:
+        require_instruction(request.prompt)
+    if request.attention is not None and not capabilities.attends:
+        raise UnsupportedError(
+            f"attention= keeps the model's attention, and {provider.name} gives {capabilities.access} only; "
+            "leave attention= away, or take a model whose weights can be read"
+        )
     choices = [choose(name, capabilities, provider=provider.name) for name in request.methods]
     _check_choices(request, choices)
     shortened = Shortened(prompt=request.prompt)
     while True:
         try:
-            output, findings = await _observe(provider, request, choices, shortened.prompt, progress)
+            observed = await _observe(provider, request, choices, shortened.prompt, progress)
             break
         except ContextLengthError as error:
             if not request.truncate:
                 raise
             shortened = shorten(shortened, error)
-    return _assemble(
-        provider, capabilities, request, shortened, output, findings, seconds=time.monotonic() - began
-    )
+    return _assemble(provider, capabilities, shortened, observed, seconds=time.monotonic() - began)
 
 
 async def _capabilities(provider: Provider, progress: Progress | None) -> Capabilities:
@@ -94,7 +113,7 @@ async def _capabilities(provider: Provider, progress: Progress | None) -> Capabi
 
 async def _observe(
     provider: Provider, request: Request, choices: list[Choice], prompt: Prompt, progress: Progress | None
-) -> tuple[str | Generation, list[Finding]]:
+) -> _Observed:
     output: str | Generation
     if request.output is None:
         output = await provider.generate(
@@ -120,8 +139,20 @@ async def _observe(
         fallbacks=(),
         progress=progress,
     )
-    findings = [await choice.method.run(replace(task, fallbacks=choice.fallbacks)) for choice in choices]
-    return output, findings
+    keeper = None if request.attention is None else TensorKeeper(request.attention, task.ids)
+    findings: list[Finding] = []
+    for choice in choices:
+        watcher = None if keeper is None or keeper.begun else keeper
+        findings.append(await choice.method.run(replace(task, fallbacks=choice.fallbacks, watcher=watcher)))
+    looks = list(findings)
+    if keeper is not None and not keeper.begun:  # no method looked at the attention: one more pass does
+        looks.append(await get_method("attention").run(replace(task, parameters={}, watcher=keeper)))
+    return _Observed(
+        output=output,
+        findings=tuple(findings),
+        looks=tuple(looks),
+        attention=None if keeper is None else keeper.finish(),
+    )
 
 
 def _check_choices(request: Request, choices: list[Choice]) -> None:
@@ -139,13 +170,12 @@ def _check_choices(request: Request, choices: list[Choice]) -> None:
 def _assemble(
     provider: Provider,
     capabilities: Capabilities,
-    request: Request,
     shortened: Shortened,
-    output: str | Generation,
-    findings: list[Finding],
+    observed: _Observed,
     *,
     seconds: float,
 ) -> Explanation:
+    output, findings = observed.output, observed.findings
     generated = isinstance(output, Generation)
     caveats = [
         *capabilities.notes,
@@ -178,14 +208,15 @@ def _assemble(
             given=not generated,
             finish=output.finish if isinstance(output, Generation) else None,
             targets=layout.targets,
-            tokens=next((finding.tokens for finding in findings if finding.tokens), None),
+            tokens=next((look.tokens for look in observed.looks if look.tokens), None),
         ),
         results=tuple(
             finding.result.model_copy(update={"caveats": (*finding.result.caveats, *caveats)})
             for finding in findings
         ),
+        attention=observed.attention,
         cost=Cost(
-            calls=int(generated) + sum(finding.calls for finding in findings),
+            calls=int(generated) + sum(look.calls for look in observed.looks),
             input_tokens=output.prompt_tokens if isinstance(output, Generation) else None,
             output_tokens=output.output_tokens if isinstance(output, Generation) else None,
             seconds=seconds,

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import AwareDatetime, Field, model_validator
 
 from whence.explain.result import Float32, NonEmpty, Part, Result, Scores, Text
+from whence.explain.tensor import BLOCK_NAMES, AttentionBlock
 
 SCHEMA_VERSION: Literal["1.0"] = "1.0"
 TextKind = Literal["token", "word", "sentence", "paragraph", "source"]
@@ -183,6 +184,12 @@ class Explanation(Part):
     segments: tuple[Segment, ...] = Field(min_length=1)
     output: Output
     results: tuple[Result, ...] = Field(min_length=1)
+    attention: tuple[AttentionBlock, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="The full attention tensor, where it was asked for: at most one block of each name, in "
+        "the order encoder, decoder, cross.",
+    )
     cost: Cost
 
     @model_validator(mode="after")
@@ -206,6 +213,7 @@ class Explanation(Part):
             _check_segments(source, own[source.id])
         for result in self.results:
             self._check_result(result)
+        self._check_attention()
         return self
 
     def _check_result(self, result: Result) -> None:
@@ -226,6 +234,24 @@ class Explanation(Part):
         for measure in (result.fidelity, result.groundedness):
             if measure.values is not None and len(measure.values) != targets:
                 raise ValueError("a measure has not one row for each target")
+
+    def _check_attention(self) -> None:
+        blocks = self.attention or ()
+        names = [block.name for block in blocks]
+        if names != [name for name in BLOCK_NAMES if name in names]:
+            raise ValueError(f"blocks of attention are not different, or not in order: {', '.join(names)}")
+        lengths = {source.id: len(source.text or "") for source in self.sources}
+        for block in blocks:
+            if block.explaining and len(block.explaining) != len(self.output.tokens or ()):
+                raise ValueError(f"the {block.name} does not explain every token of the output by one row")
+            for token in (*block.queries, *block.keys):
+                if token.source is not None and token.source not in lengths:
+                    raise ValueError(f"the {block.name} has a token of the unknown source {token.source}")
+                length = len(self.output.text) if token.source is None else lengths[token.source]
+                if token.end > length:
+                    raise ValueError(
+                        f"the {block.name} has a token [{token.start}, {token.end}) outside its text"
+                    )
 
     def segment_text(self, index: int) -> str:
         """The characters of one segment; empty for a region of an image."""

@@ -9,7 +9,7 @@ from typing import Protocol
 from whence.explain.layout import Layout
 from whence.explain.result import Fallback, Result
 from whence.explain.schema import OutputToken, TargetKind, TextKind
-from whence.providers.base import Capabilities, Progress, Provider
+from whence.providers.base import Capabilities, Progress, Provider, Watcher
 from whence.providers.observations import Generation
 from whence.providers.prompt import Prompt
 
@@ -18,7 +18,8 @@ from whence.providers.prompt import Prompt
 class Task:
     """What a method is given. `ids`: of the sources, in the order of `prompt.sources`.
 
-    `output`: a generation, or the text that the caller wants explained.
+    `output`: a generation, or the text that the caller wants explained. `watcher`: to be passed to the
+    provider's `attend`, by a method that calls it once.
     """
 
     provider: Provider
@@ -32,6 +33,7 @@ class Task:
     parameters: Mapping[str, object]
     fallbacks: tuple[Fallback, ...]
     progress: Progress | None
+    watcher: Watcher | None = None
 
     @property
     def output_text(self) -> str:
