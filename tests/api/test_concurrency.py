@@ -194,7 +194,6 @@ def test_cancelling_a_task_stops_the_model_in_the_middle(
     # The same model has one pass at a time, so once this is done the cancelled pass has ended.
     again = demo.explain(ASK, sources=[record], output=ANSWER)
     assert steps[-1].stage == stage
-    assert steps[-1].done == 2
     assert len(whole) - len(steps) >= more, "there was nothing left to stop"
     assert len(again.output.targets) == 2
 

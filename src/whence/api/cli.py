@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any
 
 import typer
@@ -15,12 +17,19 @@ from rich.table import Table
 from whence.api.files import STANDARD_INPUT, read_source
 from whence.api.progress import shown_on
 from whence.api.sdk import Explainer
+from whence.api.service.keys import hash_key, make_key
 from whence.demo.records import PROMPT, generate
 from whence.explain.methods import METHODS
 from whence.explain.render import FORMATS, save
 from whence.explain.render.text import to_terminal, to_text
 from whence.explain.schema import Explanation, TargetKind, TextKind
-from whence.providers.errors import InputError, NameUnknownError, UnsupportedError, WhenceError
+from whence.providers.errors import (
+    InputError,
+    MissingExtraError,
+    NameUnknownError,
+    UnsupportedError,
+    WhenceError,
+)
 from whence.providers.prompt import Source
 from whence.providers.registry import PROVIDERS, installed
 from whence.version import __version__
@@ -154,6 +163,39 @@ def schema() -> None:
 
 
 @app.command()
+def serve(
+    config: Annotated[
+        Path | None,
+        typer.Option(help="A TOML file with the settings, such as configs/demo.toml; without one, the demo."),
+    ] = None,
+    host: Annotated[
+        str | None, typer.Option(help="Where to listen: 127.0.0.1; any other address needs API keys.")
+    ] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="8000; 0 takes a free one.")] = None,
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
+) -> None:
+    """Serve the HTTP API of the configured models.
+
+    No other model can be asked; /docs tells of the API. WHENCE_* in the environment goes before the file, and
+    the options go before both. Logs are JSON lines on stderr, without any text of a record.
+    """
+    server, settings = _import_server()
+    given = {"host": host, "port": port, "log_level": log_level}
+    server.serve(
+        settings.load_settings(config, **{name: value for name, value in given.items() if value is not None})
+    )
+
+
+@app.command()
+def key() -> None:
+    """Make an API key for the HTTP service, and its hash."""
+    made = make_key()
+    typer.echo(f"key   {made}")
+    typer.echo(f"hash  {hash_key(made)}")
+    typer.echo("Give the key to who asks, and put the hash into server.api_keys.", err=True)
+
+
+@app.command()
 def demo(
     out_dir: Annotated[Path, typer.Option(help="Where demo.html and demo.json are written.")] = Path(),
 ) -> None:
@@ -194,6 +236,17 @@ def _show(
         Console(stderr=True, highlight=False, soft_wrap=True).print(
             f"wrote {save(explanation, path)}", markup=False
         )
+
+
+def _import_server() -> tuple[ModuleType, ModuleType]:
+    """The HTTP face and its settings. Raises MissingExtraError."""
+    try:
+        return import_module("whence.api.server"), import_module("whence.api.service.settings")
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing == "whence":
+            raise
+        raise MissingExtraError("server", missing) from error
 
 
 def _given(**lists: str | None) -> dict[str, list[int]]:

@@ -1,0 +1,137 @@
+"""What the service may use and how much of it: a TOML file, and `WHENCE_*` over it."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from whence.providers.errors import InputError
+
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+KeyHash = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class ServerSettings(BaseModel):
+    """The server itself: where it listens, who may ask, and its limits."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    allowed_hosts: tuple[str, ...] = ()
+    api_keys: tuple[KeyHash, ...] = ()
+    cors_origins: tuple[str, ...] = ()
+    body_limit_bytes: PositiveInt = 8 * 1024 * 1024
+    body_timeout_seconds: PositiveFloat = 30
+    kept_explanations: int = Field(default=100, ge=0)
+    kept_bytes: int = Field(default=256 * 1024 * 1024, ge=0)
+    poll_seconds: PositiveFloat = 0.2
+    shutdown_seconds: PositiveInt = 30
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @model_validator(mode="after")
+    def _no_open_door(self) -> Self:
+        if not self.api_keys and not _is_loopback(self.host):
+            raise ValueError(
+                f"host {self.host} can be reached from other machines, so API keys are needed: make one with "
+                "`whence key` and put its hash into server.api_keys, or listen on 127.0.0.1"
+            )
+        return self
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """What a Host header may name, without its port, in lower case."""
+        bound = f"[{self.host}]" if ":" in self.host else self.host
+        return frozenset(name.lower() for name in (*LOOPBACK_NAMES, bound, *self.allowed_hosts))
+
+
+class ModelSettings(BaseModel):
+    """One model; keys beyond these fields are options of its adapter (`device`, `dtype`, ...)."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    provider: str
+    preload: bool = True
+    max_running: PositiveInt = 1
+    max_waiting: int = Field(default=16, ge=0)
+    timeout_seconds: PositiveFloat = 300
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """What goes to the adapter."""
+        return self.model_extra or {}
+
+
+class Settings(BaseSettings):
+    """Everything that can be set; without a file, the bundled model on 127.0.0.1:8000."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="WHENCE_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    server: ServerSettings = ServerSettings()
+    models: dict[ModelName, ModelSettings] = Field(
+        default={"demo": ModelSettings(provider="demo")}, min_length=1
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What is passed in goes before the environment, and that before the file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def load_settings(path: Path | None = None, **server: Any) -> Settings:
+    """Settings of a TOML file and the environment; `server` holds fields that go before both.
+
+    Raises InputError, which says where the fault is, and never what stands there: it may be a secret.
+    """
+
+    class FromFile(Settings):
+        model_config = SettingsConfigDict(toml_file=path)
+
+    first: dict[str, Any] = {"server": server} if server else {}
+    if path is not None and not path.is_file():
+        raise InputError(f"there is no settings file {path}; see configs/demo.toml for one")
+    try:
+        return FromFile(**first)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path} is not TOML: {error}") from error
+    except ValidationError as error:
+        faults = [
+            f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_input=False)
+        ]
+        raise InputError(f"the settings cannot be used: {'; '.join(faults)}") from None

@@ -1,0 +1,55 @@
+"""The same question through the SDK, the command line and HTTP has the same answer, to the last digit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import httpx
+
+from whence import Explainer, Source
+
+Run = Callable[..., CompletedProcess[str]]
+Ask = Callable[..., httpx.Response]
+PROMPT = "Summarise this record."
+SAME = ("prompt", "sources", "segments", "output", "results", "provider", "model", "revision")
+
+
+def written(document: str | bytes) -> dict[str, Any]:
+    """What must be the same; numbers as the characters that were written."""
+    explanation = json.loads(document, parse_float=str, parse_int=str)
+    return {name: explanation[name] for name in SAME}
+
+
+def test_three_faces_one_answer(demo: Explainer, whence: Run, ask: Ask, tmp_path: Path, record: str) -> None:
+    (tmp_path / "note.txt").write_bytes(record.encode())
+    done = whence(
+        *("explain", "note.txt", "--prompt", PROMPT, "--segment-by", "token", "--detail"),
+        *("--layers", "1,3", "--out", "out.json"),
+    )
+    assert done.returncode == 0
+    command_line = written((tmp_path / "out.json").read_bytes())
+    sdk = demo.explain(
+        PROMPT,
+        sources=[Source(text=record, name="note.txt")],
+        segment_by="token",
+        detail=True,
+        layers=[1, 3],
+    )
+    request: dict[str, Any] = {
+        "model": "demo",
+        "prompt": PROMPT,
+        "sources": [{"text": record, "name": "note.txt"}],
+        "segment_by": "token",
+        "detail": True,
+        "parameters": {"layers": [1, 3]},
+    }
+    plain = ask(**request)
+    streamed = ask(**request, headers={"Accept": "text/event-stream"}).text.rpartition("\ndata: ")[2]
+    assert command_line["results"][0]["scores"]["values"]
+    assert written(sdk.model_dump_json()) == command_line
+    assert written(plain.content) == command_line
+    assert written(streamed) == command_line
