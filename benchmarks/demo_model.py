@@ -4,7 +4,8 @@
 - swap: a fact is changed in its source; the share of tries in which the summary changes accordingly, so
   that the sentence does rest on that source;
 - recall@max(3, true): of the true sentences of the record, the share among the best 3 segments (or as many
-  as are true, if more) of plain mean attention, over the sentences that were written right.
+  as are true, if more) of plain mean attention, over the sentences that were written right; also of each
+  layer alone, and of the other ways to read attention.
 
 It says what the model does on synthetic records, and nothing about any other model or text.
 """
@@ -25,14 +26,13 @@ from whence import Explainer, Explanation, Source
 from whence.demo.records import FACTS, PROMPT, Record, Support, generate
 
 AIM = 0.95
-
-
 LAYERS = 4
+OTHER_METHODS = ("attention_rollout", "attention_value_weighted")
 
 
-def explain(explainer: Explainer, record: Record, **arguments: Any) -> Explanation:
+def explain(explainer: Explainer, record: Record, method: str = "attention", **arguments: Any) -> Explanation:
     sources = [Source(text=record.text, name="record")]
-    return explainer.explain(PROMPT, sources=sources, method="attention", **arguments)
+    return explainer.explain(PROMPT, sources=sources, method=method, **arguments)
 
 
 def sentences(explanation: Explanation) -> list[str]:
@@ -70,18 +70,19 @@ def measure(records: int) -> dict[str, float]:
             explanation = explain(explainer, record)
             correct = right(explanation, record)
             exact += correct
-            by_layer = [
-                explain(explainer, record, output=explanation.output.text, layers=layer)
+            output = explanation.output.text
+            otherwise = {
+                f"layer_{layer}": explain(explainer, record, output=output, layers=layer)
                 for layer in range(LAYERS)
-            ]
+            } | {name: explain(explainer, record, name, output=output) for name in OTHER_METHODS}
             for index, support in enumerate(record.truth):
                 if correct[index] and support.lines:
                     found = recall(explanation, index, support)
                     recalls[support.kind].append(found)
                     recalls["all"].append(found)
                     recalls["by_chance"].append(max(3, len(support.lines)) / len(record.lines))
-                    for layer, alone in enumerate(by_layer):
-                        recalls[f"layer_{layer}"].append(recall(alone, index, support))
+                    for name, other in otherwise.items():
+                        recalls[name].append(recall(other, index, support))
             swapped, index = swap(record, rng)
             followed.append(right(explain(explainer, swapped), swapped)[index])
     figures = {"records": records, "exact": mean(exact), "swap": mean(followed)}
@@ -99,7 +100,7 @@ def main() -> None:
         print(json.dumps(figures))
     else:
         for name, value in figures.items():
-            print(f"{name:18} {value:.3f}" if isinstance(value, float) else f"{name:18} {value}")
+            print(f"{name:32} {value:.3f}" if isinstance(value, float) else f"{name:32} {value}")
         print(f"exact / aim {figures['exact'] / AIM:.3f}, swap / aim {figures['swap'] / AIM:.3f}")
     if arguments.check and min(figures["exact"], figures["swap"]) < AIM:
         sys.exit(1)

@@ -2,7 +2,7 @@
 
 `u8_log`: code 0 is a weight under 1e-6; codes 1 to 255 are 10 ** (6 * (code - 255) / 254), that is 1e-6 to
 1 in equal ratios, and a weight gets the code of the nearest. Codes in equal steps would turn most weights of
-a real model into 0 (facts of the viewer: 70 to 79 % of the cells). `float16`: IEEE 754 binary16.
+a long input into 0. `float16`: IEEE 754 binary16.
 """
 
 from __future__ import annotations

@@ -360,5 +360,6 @@ def test_weights_of_half_precision_are_computed_in_full(dtype: torch.dtype) -> N
 def test_a_place_knows_what_takes_up_its_output() -> None:
     model = build("bert")
     places = [place for place in examine(model, list(range(10, 20))).places if isinstance(place, Place)]
-    expected = [layer.attention.output.dense for layer in model.bert.encoder.layer]
+    layers: Any = model.get_submodule("bert.encoder.layer")
+    expected = [layer.attention.output.dense for layer in layers]
     assert [place.projection for place in places] == expected

@@ -183,8 +183,9 @@ class _Survey(Observer):
                 return
             found = self.found[-1]
             if found is not None and _same_storage(args[0], self.output):
-                self.found[-1] = replace(found, place=replace(found.place, projection=module))
                 self.output = None
+                if module.weight.dtype == args[0].dtype:  # else quantised: no matrix that could be read
+                    self.found[-1] = replace(found, place=replace(found.place, projection=module))
 
         return hook
 

@@ -8,7 +8,7 @@ the model computed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
@@ -104,22 +104,36 @@ class Products:
         if heads is not None:
             key, group = key[:, [head // group for head in heads]], 1
         batch, count, _, head_size = query.shape
-        grouped = query.reshape(batch, count // group, group, -1, head_size)
+        grouped = (query * self.scale).reshape(batch, count // group, group, -1, head_size)
         scores = grouped @ key.unsqueeze(2).transpose(-1, -2)
-        scores = scores.reshape(batch, count, -1, key.shape[2]) * self.scale
+        scores = scores.reshape(batch, count, -1, key.shape[2])
         if self.softcap is not None:
             scores = torch.tanh(scores / self.softcap) * self.softcap
         if self.bias is not None:
             scores = scores + _part(self.bias, rows, chosen)
-        mask = self._causal_mask(rows) if self.mask is None else _part(self.mask, rows, chosen)
-        if mask is not None:
-            mask = mask[..., : key.shape[2]]
-            lowest = torch.finfo(scores.dtype).min
-            scores = scores.masked_fill(~mask, lowest) if mask.dtype == torch.bool else scores + mask
+        lowest = torch.finfo(scores.dtype).min
+        if self.mask is not None:
+            mask = _part(self.mask, rows, chosen)[..., : key.shape[2]]
+            scores = scores.masked_fill_(~mask, lowest) if mask.dtype == torch.bool else scores + mask
+        elif self._looks_back:
+            position = torch.arange(self.size[0], device=self.device)[rows] + key.shape[2] - self.size[0]
+            first = int(position.min()) + 1  # what is before is seen by all of these rows
+            later = position[:, None] < torch.arange(first, key.shape[2], device=self.device)
+            scores[..., first:].masked_fill_(later, lowest)
         if self.sinks is None:
             return torch.softmax(scores, dim=-1)
         sinks = self.sinks.float()[chosen].reshape(1, -1, 1, 1).expand(batch, -1, scores.shape[2], 1)
         return torch.softmax(torch.cat([scores, sinks], dim=-1), dim=-1)[..., :-1]
+
+    def without_values(self) -> Products:
+        """The same weights, and what is needed for them alone."""
+        return replace(self, value=self.value.new_empty(0))
+
+    def first(self, count: int) -> Products:
+        """The same weights of the first `count` queries, without keys that none of them can see."""
+        if not self._looks_back or self.bias is not None or self.size[0] != self.size[1]:
+            return self
+        return replace(self, query=self.query[:, :, :count], key=self.key[:, :, :count])
 
     def output(self) -> Tensor:
         """What the layer computes, by the plain formula: (batch, queries, heads, head size)."""
@@ -127,12 +141,10 @@ class Products:
         blocks = [self.weights(rows).to(value.dtype) @ value for rows in blocks_of(self.size[0])]
         return torch.cat(blocks, dim=2).transpose(1, 2).contiguous()
 
-    def _causal_mask(self, rows: Rows) -> Tensor | None:
-        queries, keys = self.size
-        if not self.causal or queries == 1:
-            return None
-        position = torch.arange(queries, device=self.query.device)[rows] + keys - queries
-        return position[:, None] >= torch.arange(keys, device=self.query.device)
+    @property
+    def _looks_back(self) -> bool:
+        """Whether no query sees a key after it, and every key before."""
+        return self.causal and self.mask is None and self.size[0] > 1
 
 
 @dataclass(kw_only=True, eq=False)

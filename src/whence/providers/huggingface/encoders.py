@@ -17,13 +17,22 @@ from whence.providers.base import text_to_explain
 from whence.providers.errors import InputError, UnsupportedError
 from whence.providers.huggingface.anatomy import Anatomy
 from whence.providers.huggingface.attention import Observer
-from whence.providers.huggingface.encoding import EncodedPrompt, decode, encode_prompt, ordinary_ids, tokenize
-from whence.providers.huggingface.generation import require_room
+from whence.providers.huggingface.encoding import (
+    EncodedPrompt,
+    decode,
+    encode_prompt,
+    ordinary_ids,
+    tokenize_text,
+)
+from whence.providers.huggingface.generation import require_finite, require_room
 from whence.providers.huggingface.passes import run
 from whence.providers.huggingface.pooling import pooled_rows
 from whence.providers.huggingface.reading import Loaded, Reading, logprobs_of
 from whence.providers.observations import BlockName, Generation, Span
 from whence.providers.prompt import Prompt
+
+PART_OF_A_CHARACTER = "\ufffd"
+"""What a tokenizer decodes such a byte to."""
 
 
 class MaskedLanguageModel:
@@ -48,7 +57,9 @@ class MaskedLanguageModel:
         encoded = _encode(loaded, prompt)
         masks = _masks(loaded, encoded)
         output = run(loaded.model, _inputs(loaded, encoded), observer, via=loaded.anatomy.via)
-        ids = [_likeliest(loaded.tokenizer, output.logits[0, mask]) for mask in masks]
+        require_finite(loaded.model, output.logits)
+        ordinary = set(ordinary_ids(loaded.tokenizer))
+        ids = [_likeliest(loaded.tokenizer, ordinary, output.logits[0, mask]) for mask in masks]
         report(len(ids))
         return Generation(
             text="\n".join(decode(loaded.tokenizer, (token,)).strip() for token in ids),
@@ -96,10 +107,10 @@ class Classifier:
 
     def check(self, model: PreTrainedModel, anatomy: Anatomy) -> None:
         """It must have labels to choose from."""
-        if len(_labels(model)) < 2:
+        if len(_labels(model)) < 2 or model.config.problem_type == "regression":
             raise UnsupportedError(
-                f"{type(model).__name__} has one output, a number: there is no label to explain; use a model "
-                "that chooses between two labels or more"
+                f"{type(model).__name__} tells numbers (regression): there is no label to explain; use a "
+                "model that chooses between two labels or more"
             )
 
     def generate(
@@ -114,6 +125,7 @@ class Classifier:
         """The most probable label."""
         encoded = _encode(loaded, prompt)
         output = run(loaded.model, _inputs(loaded, encoded), observer, via=loaded.anatomy.via)
+        require_finite(loaded.model, output.logits)
         label = int(output.logits[0].argmax())
         report(1)
         return Generation(
@@ -127,14 +139,13 @@ class Classifier:
         """The label is explained by the row, or the mean of the rows, that the classifier looks at."""
         encoded = _encode(loaded, prompt)
         text = text_to_explain(output)
-        config = loaded.model.config
-        labels = _labels(loaded.model)
+        labels = [name.strip() for name in _labels(loaded.model)]
         if text.strip() not in labels:
             raise InputError(f"the output is no label of this model; it chooses between {', '.join(labels)}")
         label = labels.index(text.strip())
 
         def logprobs_nats(output: Any) -> Tensor:
-            if config.problem_type == "multi_label_classification":
+            if loaded.model.config.problem_type == "multi_label_classification":
                 return torch.nn.functional.logsigmoid(output.logits[0, label : label + 1].float())
             return logprobs_of(output.logits, (label,))
 
@@ -142,7 +153,7 @@ class Classifier:
             inputs=_inputs(loaded, encoded),
             tokens={self.block: (encoded.tokens, encoded.tokens)},
             block=self.block,
-            rows=(pooled_rows(self.pooled, len(encoded.ids)),),
+            rows=(pooled_rows(self.pooled, encoded.ids, loaded.model.config.pad_token_id),),
             spans=((0, len(text)),),
             last_logits=None,
             logprobs_nats=logprobs_nats,
@@ -152,7 +163,7 @@ class Classifier:
 def _labels(model: PreTrainedModel) -> list[str]:
     """The labels in the order of the scores."""
     names: Any = model.config.id2label
-    return [names[index] for index in sorted(names)]
+    return [str(names[index]) for index in sorted(names)]
 
 
 def _encode(loaded: Loaded, prompt: Prompt) -> EncodedPrompt:
@@ -170,23 +181,29 @@ def _masks(loaded: Loaded, encoded: EncodedPrompt) -> list[int]:
     if not masks:
         raise InputError(
             f"{type(loaded.model).__name__} fills in masks, and the prompt has none; write "
-            f"{loaded.tokenizer.mask_token} in the prompt where a word is wanted (in a source it is only text)"
+            f"{loaded.tokenizer.mask_token} in the prompt where a word is wanted (in a source it is text)"
         )
     return masks
 
 
-def _likeliest(tokenizer: Any, logits: Tensor) -> int:
-    """The best token that can be seen."""
-    ordinary = set(ordinary_ids(tokenizer))
+def _likeliest(tokenizer: Any, ordinary: set[int], logits: Tensor) -> int:
+    """The best token that can be seen: no blank, and no byte that is only a part of a character."""
     ranked = (int(token) for token in logits.argsort(descending=True))
-    return next(token for token in ranked if token in ordinary and decode(tokenizer, (token,)).strip())
+    return next(
+        token
+        for token in ranked
+        if token in ordinary and decode(tokenizer, (token,)).strip().strip(PART_OF_A_CHARACTER)
+    )
 
 
 def _single(tokenizer: Any, word: str) -> int:
     """The one token that stands for a word, as at the beginning of a word where the vocabulary has that."""
-    for text in (f" {word.strip()}", word.strip()):
-        ids, _ = tokenize(tokenizer, text, add_special=False, split_special=True)
-        if len(ids) == 1 and ids[0] != tokenizer.unk_token_id:
+    word = word.strip()
+    readings = [tokenize_text(tokenizer, text)[0] for text in (f" {word}", word)]
+    readings.append([tokenizer.convert_tokens_to_ids(word)])  # by its name, such as bert's `##ing`
+    ordinary = set(ordinary_ids(tokenizer)) - {tokenizer.unk_token_id}
+    for ids in readings:
+        if len(ids) == 1 and ids[0] in ordinary and decode(tokenizer, (ids[0],)).strip():
             return ids[0]
     raise InputError(
         "a line of the output is not one token of this model's vocabulary; a mask stands for one token"

@@ -49,7 +49,7 @@ def encode_prompt(tokenizer: Any, prompt: Prompt, *, plain: bool = False, sink: 
     """
     templated = bool(tokenizer.chat_template) and not plain
     rendered = _render(tokenizer, prompt.turns(marked=not plain), templated=templated, plain=plain)
-    ids, spans = tokenize(tokenizer, rendered.text, add_special=not templated)
+    ids, spans = _tokenize(tokenizer, rendered.text, add_special=not templated)
     special = _special_ids(tokenizer)
     masks = _masks(tokenizer, rendered) if plain else []
     control = [span for token, span in zip(ids, spans, strict=True) if token in special]
@@ -82,7 +82,7 @@ def encode_output(tokenizer: Any, output: str | Generation) -> EncodedOutput:
     Raises EmptyOutputError, TextError.
     """
     text = text_to_explain(output)
-    ids, offsets = tokenize(tokenizer, text, add_special=False, split_special=True, target=True)
+    ids, offsets = tokenize_text(tokenizer, text, target=True)
     spans = tuple(span if span[1] > span[0] else None for span in offsets)
     if isinstance(output, str):
         return EncodedOutput(ids=tuple(ids), spans=spans, text=text)
@@ -110,8 +110,32 @@ def ordinary_ids(tokenizer: Any) -> list[int]:
     return sorted(set(tokenizer.get_vocab().values()) - _special_ids(tokenizer))
 
 
-def tokenize(
-    tokenizer: Any, text: str, *, add_special: bool, split_special: bool = False, target: bool = False
+def tokenize_text(tokenizer: Any, text: str, *, target: bool = False) -> tuple[list[int], list[Span]]:
+    """Ids and characters as from `_tokenize`, with no special tokens: what looks like one is only text."""
+    special = _special_ids(tokenizer)
+    cuts = {0, len(text)}
+    while True:
+        ids: list[int] = []
+        spans: list[Span] = []
+        for start, end in pairwise(sorted(cuts)):
+            piece = text[start:end]
+            piece_ids, piece_spans = _tokenize(tokenizer, piece, split_special=True, target=target)
+            ids += piece_ids
+            spans += [(start + a, start + b) for a, b in piece_spans]
+        # Unigram vocabularies hold control tokens as pieces like any other: those are cut in two.
+        found = {a + 1 for token, (a, b) in zip(ids, spans, strict=True) if token in special and b - a > 1}
+        if not found:
+            return ids, spans
+        cuts |= found
+
+
+def _tokenize(
+    tokenizer: Any,
+    text: str,
+    *,
+    add_special: bool = False,
+    split_special: bool = False,
+    target: bool = False,
 ) -> tuple[list[int], list[Span]]:
     """Ids, and each token's characters in `text`; `target`: as what is written, perhaps in another language.
 
@@ -146,12 +170,13 @@ def _render(tokenizer: Any, turns: tuple[Turn, ...], *, templated: bool, plain: 
 
 
 def _masks(tokenizer: Any, rendered: Rendered) -> list[Span]:
-    """Where the instructions hold a mask."""
-    mask = getattr(tokenizer, "mask_token", None)
+    """Where the instructions hold a mask, with the blanks that it takes up."""
+    mask = tokenizer.added_tokens_decoder.get(tokenizer.mask_token_id)
     if mask is None:
         return []
-    found = [m.span() for m in re.finditer(re.escape(mask), rendered.text)]
-    return [span for span in found if _inside(span, rendered.instructions)]
+    before, after = (r"\s*" if strips else "" for strips in (mask.lstrip, mask.rstrip))
+    found = re.finditer(f"{before}({re.escape(mask.content)}){after}", rendered.text)
+    return [m.span() for m in found if _inside(m.span(1), rendered.instructions)]
 
 
 def _tokenize_apart(
@@ -164,7 +189,7 @@ def _tokenize_apart(
     for start, end in pairwise(edges):
         as_text = _inside((start, end), rendered.messages) and (start, end) not in masks
         piece = rendered.text[start:end]
-        piece_ids, piece_spans = tokenize(tokenizer, piece, add_special=False, split_special=as_text)
+        piece_ids, piece_spans = (tokenize_text if as_text else _tokenize)(tokenizer, piece)
         ids += piece_ids
         spans += [(start + a, start + b) for a, b in piece_spans]
     return [*ids, *suffix], [*spans, *[(0, 0)] * len(suffix)]
@@ -172,7 +197,7 @@ def _tokenize_apart(
 
 def _affixes(tokenizer: Any, *, target: bool) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The special tokens that the tokenizer puts before and after a text."""
-    ids, _ = tokenize(tokenizer, "a", add_special=True, target=target)
+    ids, _ = _tokenize(tokenizer, "a", add_special=True, target=target)
     special = _special_ids(tokenizer)
     first = next(i for i, token in enumerate(ids) if token not in special)
     last = next(i for i, token in reversed(list(enumerate(ids))) if token not in special)

@@ -92,7 +92,7 @@ def refused(anatomy: Anatomy, block: BlockName) -> dict[ReductionName, str]:
     own = [place for place in anatomy.places if place is not None and place.block == block]
     if any(place.projection is None for place in own):
         reasons["value_weighted"] = (
-            "its values do not go straight from the attention into one output projection"
+            "its values do not go straight from the attention into one output projection, or it is quantised"
             if anatomy.via == "interface"
             else "it does not use transformers' attention interface, which shows the values"
         )

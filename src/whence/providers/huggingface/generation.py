@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
+from transformers import PreTrainedModel
 
 from whence.providers.errors import ContextLengthError, ProviderError
 from whence.providers.huggingface.attention import Observer, observing
@@ -35,7 +37,7 @@ def write(
     `arguments`: what else each step is given. Raises ProviderError where the model's probabilities are not
     finite.
     """
-    model, ends = loaded.model, _end_ids(loaded)
+    model, ends, padding = loaded.model, _end_ids(loaded), loaded.tokenizer.pad_token_id
     written: list[int] = []
     cache: Any = None
     fed = list(ids)
@@ -46,10 +48,9 @@ def write(
             inputs = {name: torch.tensor([fed], device=model.device)}
             step = model(**arguments, **inputs, **accepted(model, options))
             cache, logits = getattr(step, "past_key_values", None), step.logits[0, -1]
-            if not torch.isfinite(logits.max()):
-                raise ProviderError(
-                    f"{type(model).__name__} computed no finite number: its weights are damaged"
-                )
+            require_finite(model, logits)
+            if padding is not None and padding not in ends:
+                logits[padding : padding + 1] = -torch.inf  # which marian never learnt not to write
             written.append(int(logits.argmax()))
             # An architecture without such a cache reads everything again.
             fed = written[-1:] if cache is not None else [*ids, *written]
@@ -78,6 +79,12 @@ def require_room(tokens: int, limit_tokens: int | None, *, reserved_tokens: int 
     """Raise ContextLengthError for more tokens than there is room for."""
     if limit_tokens is not None and tokens > limit_tokens - reserved_tokens:
         raise ContextLengthError(tokens=tokens, limit_tokens=limit_tokens, reserved_tokens=reserved_tokens)
+
+
+def require_finite(model: PreTrainedModel, logits: Tensor) -> None:
+    """Raise ProviderError where there is no most probable token or label."""
+    if not torch.isfinite(logits.max()):
+        raise ProviderError(f"{type(model).__name__} computed no finite number: its weights are damaged")
 
 
 def _end_ids(loaded: Loaded) -> set[int]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+import transformers
 from huggingface_hub import scan_cache_dir
 from huggingface_hub.errors import CacheNotFound, HFValidationError, StrictDataclassError
 from torch import nn
@@ -45,6 +46,13 @@ _AUTO: dict[Head, Any] = {
     "masked": AutoModelForMaskedLM,
     "classifier": AutoModelForSequenceClassification,
 }
+_CLASSES: dict[Head, Mapping[str, str]] = {
+    "classifier": MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
+    "encoder-decoder": MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
+    "masked": MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    "decoder": MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+}
+"""By family, the classes with such a head; some have two, of which the configuration chooses the first."""
 
 
 def load(
@@ -102,7 +110,7 @@ def load(
 
 def examined(model: PreTrainedModel, tokenizer: Any, *, revision: str | None) -> Loaded:
     """A model with its attention found, by a pass over a few tokens. Raises as `load` does."""
-    head = head_of(model.config, type(model).__name__)
+    head = head_of_class(model)
     ids = ordinary_ids(tokenizer)[: max(ENCODER_TOKENS, DECODER_TOKENS)]
     anatomy = examine(model, ids)
     kind: Kind
@@ -126,19 +134,27 @@ def examined(model: PreTrainedModel, tokenizer: Any, *, revision: str | None) ->
     )
 
 
-def head_of(config: Any, name: str) -> Head:
-    """What a model of this class name writes. Raises UnsupportedError for what is no language model."""
-    if name in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES.values() and not config.is_encoder_decoder:
-        return "classifier"
-    if config.is_encoder_decoder and config.model_type in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES:
-        return "encoder-decoder"
-    masked = config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not getattr(
-        config, "is_decoder", False
-    )
-    if masked and not config.is_encoder_decoder:
-        return "masked"
-    if config.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and not config.is_encoder_decoder:
-        return "decoder"
+def head_of_class(model: PreTrainedModel) -> Head:
+    """What a model that is loaded writes. Raises UnsupportedError for what is no language model."""
+    known = {name for classes in _CLASSES.values() for name in classes.values()}
+    names = [own.__name__ for own in type(model).__mro__]
+    return head_of(model.config, next((name for name in names if name in known), names[0]), bare=False)
+
+
+def head_of(config: Any, name: str, *, bare: bool = True) -> Head:
+    """What a model writes; `name`: of its class. Raises UnsupportedError for what is no language model.
+
+    `bare`: whether a class without a head, or an unknown one, may stand for the family's language model.
+    """
+    is_base = name.endswith(("Model", "ForPreTraining")) or not hasattr(transformers, name)
+    heads = [head for head, classes in _CLASSES.items() if name in classes.values()]
+    if not heads and bare and is_base:
+        heads = [head for head in _CLASSES if head != "classifier" and config.model_type in _CLASSES[head]]
+    for head in heads:
+        if (head == "encoder-decoder") == config.is_encoder_decoder and not (
+            head == "masked" and getattr(config, "is_decoder", False)
+        ):
+            return head
     raise UnsupportedError(
         f"{name or config.model_type} cannot be explained; causal language models (llama, qwen, gpt2, ...), "
         "encoder-decoders (t5, bart, ...), masked language models (bert, ...) and sequence classifiers can be"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -18,27 +19,10 @@ def find_pooling(model: PreTrainedModel, ids: list[int]) -> str:
 
     `ids`: a few ordinary tokens. Raises UnsupportedError for other pooling.
     """
-    layers = {child for module in model.modules() if isinstance(module, nn.ModuleList) for child in module}
-    states: list[Tensor] = []
-
-    def hook(module: nn.Module, args: Any, output: Any) -> Any:
-        state = output if isinstance(output, Tensor) else output[0]
-        leaf = state.detach().requires_grad_()
-        states.append(leaf)  # the top layer's is the last, and what is below it gets no gradient
-        return leaf if isinstance(output, Tensor) else (leaf, *output[1:])
-
-    training = [module for module in model.modules() if module.training]
-    handles = [layer.register_forward_hook(hook) for layer in layers]
     try:
-        model.eval()
-        with torch.enable_grad():
-            scores = model(input_ids=torch.tensor([ids], device=model.device)).logits
-            (slope,) = torch.autograd.grad((scores * _uneven(scores)).sum(), states[-1])
-    finally:
-        for handle in handles:
-            handle.remove()
-        for module in training:
-            module.training = True
+        slope = _slope(model, ids)
+    except Exception as error:  # code of many families: it raises whatever it meets
+        raise _refusal(model) from error
     looked_at = slope[0].abs().sum(dim=-1).nonzero()[:, 0].tolist()
     if looked_at == [0]:
         return FIRST
@@ -47,15 +31,50 @@ def find_pooling(model: PreTrainedModel, ids: list[int]) -> str:
     stated = {getattr(model.config, name, None) for name in ("classifier_pooling", "summary_type")}
     if len(looked_at) == len(ids) and "mean" in stated:
         return MEAN
-    raise UnsupportedError(
+    raise _refusal(model)
+
+
+def _slope(model: PreTrainedModel, ids: list[int]) -> Tensor:
+    """The gradient, (1, positions, width)."""
+    layers = {child for module in model.modules() if isinstance(module, nn.ModuleList) for child in module}
+    states: list[Tensor] = []
+
+    def hook(module: nn.Module, args: Any, output: Any) -> Any:
+        state = output if isinstance(output, Tensor) else output[0]
+        leaf = state.detach().requires_grad_()
+        states.append(leaf)  # the top layer's is the last, and what is below it gets no gradient
+        state = leaf.clone()  # some families go on to change it in place
+        return state if isinstance(output, Tensor) else (state, *output[1:])
+
+    training = [module for module in model.modules() if module.training]
+    handles = [layer.register_forward_hook(hook) for layer in layers]
+    try:
+        model.eval()
+        with torch.enable_grad():
+            scores = model(input_ids=torch.tensor([ids], device=model.device)).logits
+            return torch.autograd.grad((scores * _uneven(scores)).sum(), states[-1])[0]
+    finally:
+        for handle in handles:
+            handle.remove()
+        for module in training:
+            module.training = True
+
+
+def _refusal(model: PreTrainedModel) -> UnsupportedError:
+    return UnsupportedError(
         f"{type(model).__name__} pools its positions in a way that is not explained here (the first, the "
         "last or the mean of all are), so no row of attention stands for its label"
     )
 
 
-def pooled_rows(pooling: str, length: int) -> tuple[int, ...]:
-    """The positions whose rows, averaged, explain the label."""
-    return {FIRST: (0,), LAST: (length - 1,), MEAN: tuple(range(length))}[pooling]
+def pooled_rows(pooling: str, ids: Sequence[int], pad: int | None) -> tuple[int, ...]:
+    """The positions whose rows, averaged, explain the label; the last is that of the last token but padding.
+
+    Where the end token serves as padding too, such models take it for padding even behind a lone text.
+    """
+    if pooling == LAST:
+        return (max((i for i, token in enumerate(ids) if token != pad), default=len(ids) - 1),)
+    return (0,) if pooling == FIRST else tuple(range(len(ids)))
 
 
 def _uneven(scores: Tensor) -> Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -19,26 +18,24 @@ from whence.providers.base import Capabilities, Progress, Step, Watcher, require
 from whence.providers.errors import CaptureError, UnsupportedError
 from whence.providers.huggingface.attention import Observer
 from whence.providers.huggingface.following import Following, reduction, refused, silent_notes
-from whence.providers.huggingface.loading import examined, head_of, load
+from whence.providers.huggingface.loading import examined, head_of_class, load
 from whence.providers.huggingface.passes import run
 from whence.providers.huggingface.reading import Loaded, Reading
 from whence.providers.huggingface.reductions import Wanted
+from whence.providers.huggingface.turns import Turns
 from whence.providers.observations import AttentionQuery, AttentionRows, Generation, Token, TokenScores
 from whence.providers.prompt import Prompt
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from transformers import PreTrainedModel
 
 Answer = TypeVar("Answer")
-LOCK_POLL_SECONDS = 0.01
 ROUNDING = 1e-4
 """How far a row may be from 1 without anything being missing."""
 
 # One pass at a time per model, also where several providers hold the same model object.
-_locks: WeakKeyDictionary[torch.nn.Module, threading.Lock] = WeakKeyDictionary()
-_locks_lock = threading.Lock()
+_turns: WeakKeyDictionary[torch.nn.Module, Turns] = WeakKeyDictionary()
+_turns_lock = threading.Lock()
 
 
 class HuggingFace:
@@ -71,7 +68,7 @@ class HuggingFace:
     ) -> None:
         self._notes = notes
         self._loaded: Loaded | None = None
-        self._load_lock = threading.Lock()
+        self._loading = Turns()
         self._load: Callable[[], Loaded]
         if isinstance(model, str):
             if tokenizer is not None:
@@ -88,7 +85,7 @@ class HuggingFace:
         else:
             if tokenizer is None:
                 raise TypeError("a loaded model needs its tokenizer: HuggingFace(model, tokenizer)")
-            head_of(model.config, type(model).__name__)  # refuses at once what is no language model
+            head_of_class(model)  # refuses at once what is no language model
             commit = getattr(model.config, "_commit_hash", None)
             self._load = partial(examined, model, tokenizer, revision=commit)
             self.model = model_name or model.config.name_or_path or type(model).__name__
@@ -145,7 +142,7 @@ class HuggingFace:
 
     async def _ready(self) -> Loaded:
         """The model, loaded in a worker thread by the first who asks."""
-        async with _held(self._load_lock):
+        async with self._loading.turn():
             if self._loaded is None:
                 self._loaded = await anyio.to_thread.run_sync(self._load)
             return self._loaded
@@ -153,7 +150,7 @@ class HuggingFace:
     async def _in_worker(self, work: Callable[[Loaded], Answer]) -> Answer:
         """Run torch work in a thread, one at a time per model. The thread hears of cancellation by itself."""
         loaded = await self._ready()
-        async with _held(_lock_of(loaded.model)):
+        async with _turns_of(loaded.model).turn():
             return await anyio.to_thread.run_sync(work, loaded)
 
 
@@ -218,17 +215,6 @@ def _report(progress: Progress | None, stage: str, done: int, total: int) -> Non
         progress(Step(stage=stage, done=done, total=total))
 
 
-def _lock_of(model: torch.nn.Module) -> threading.Lock:
-    with _locks_lock:
-        return _locks.setdefault(model, threading.Lock())
-
-
-@asynccontextmanager
-async def _held(lock: threading.Lock) -> AsyncIterator[None]:
-    """Hold a lock that tasks of any event loop share; who waits takes no thread, and can be cancelled."""
-    while not lock.acquire(blocking=False):  # noqa: ASYNC110 - an Event belongs to one loop
-        await anyio.sleep(LOCK_POLL_SECONDS)
-    try:
-        yield
-    finally:
-        lock.release()
+def _turns_of(model: torch.nn.Module) -> Turns:
+    with _turns_lock:
+        return _turns.setdefault(model, Turns())

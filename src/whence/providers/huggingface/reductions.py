@@ -121,12 +121,14 @@ class Rollout:
 
     def __init__(self, wanted: Wanted) -> None:
         self.wanted = wanted
-        self.calls: list[tuple[Place, Call]] = []
+        self.calls: list[tuple[Place, Products]] = []
 
     def take(self, place: Place, call: Call) -> None:
         """Keep what this layer's weights are computed from."""
-        self.calls.append((place, call))
+        assert isinstance(call, Products)  # noqa: S101 - `StreamedRollout` is for the others
+        self.calls.append((place, call.without_values()))
 
+    @torch.no_grad()  # the pass is over, and with it its own: learned sinks are parameters
     def rows(self) -> Tensor:
         """Of the wanted block; with an encoder: its keys, then the decoder's own positions."""
         own: Tensor | None = None
@@ -145,13 +147,13 @@ class Rollout:
         assert own is not None  # noqa: S101 - a model without attention is refused long before
         return own if memory is None else torch.cat([memory, own], dim=-1)
 
-    def _through(self, flow: Tensor, call: Call) -> Tensor:
+    def _through(self, flow: Tensor, call: Products) -> Tensor:
         """flow @ A, in blocks of rows of A."""
-        parts = [
-            flow[:, :, rows] @ call.weights(rows, self.wanted.heads).mean(dim=1)
-            for rows in blocks_of(call.size[0])
-        ]
-        return torch.stack(parts).sum(dim=0)
+        through = flow.new_zeros(*flow.shape[:2], call.size[1])
+        for rows in blocks_of(call.size[0]):
+            weights = call.first(rows.stop).weights(rows, self.wanted.heads).mean(dim=1)
+            through[..., : weights.shape[-1]] += flow[..., rows] @ weights
+        return through
 
 
 class StreamedRollout:
