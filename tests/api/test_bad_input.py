@@ -269,16 +269,19 @@ def test_the_heads_of_the_demo_are_counted_too(demo: Explainer) -> None:
         ),
         pytest.param(directory(), w.ModelLoadError, "holds no *.safetensors", id="an empty directory"),
         pytest.param(
-            directory(config='{"model_type": "bert"}', weights="model.safetensors"),
+            directory(config='{"model_type": "vit"}', weights="model.safetensors"),
             w.UnsupportedError,
-            "bert is ",
-            id="an encoder",
+            "vit cannot be explained; causal language models",
+            id="a vision model",
         ),
         pytest.param(
-            directory(config='{"model_type": "t5", "is_encoder_decoder": true}', weights="model.safetensors"),
+            directory(
+                config='{"model_type": "bart", "architectures": ["BartForSequenceClassification"]}',
+                weights="model.safetensors",
+            ),
             w.UnsupportedError,
-            "t5 is an encoder-decoder",
-            id="an encoder-decoder",
+            "BartForSequenceClassification cannot be explained",
+            id="a classifier that is an encoder-decoder",
         ),
         pytest.param(
             directory(config='{"model_type": "llama"', weights="model.safetensors"),

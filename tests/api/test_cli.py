@@ -111,6 +111,7 @@ CHECKS: dict[str, tuple[list[str], Callable[[Explanation], object], object]] = {
     "--layers": (["--layers", "0"], lambda e: e.results[0].method.parameters["layers"], [0]),
     "--heads": (["--heads", "0, 0"], lambda e: e.results[0].method.parameters["heads"], [0]),
     "--detail": (["--detail"], lambda e: e.results[0].detail is not None, True),
+    "--attention": (["--attention"], lambda e: e.attention and e.attention[0].name, "decoder"),
     "--max-tokens": (
         ["--max-tokens", "2"],
         lambda e: (e.output.text, e.output.finish),

@@ -97,7 +97,9 @@ def explain(
             help="Text files (UTF-8), each one a source; - or nothing reads standard input.",
         ),
     ] = None,
-    prompt: Annotated[str, typer.Option("--prompt", "-p", help="What the model is asked to do.")] = PROMPT,
+    prompt: Annotated[
+        str, typer.Option("--prompt", "-p", help="What the model is asked to do; '' for a classifier.")
+    ] = PROMPT,
     model: Annotated[
         str, typer.Option("--model", "-m", help="A provider and its model; see: whence models.")
     ] = "demo",
@@ -117,6 +119,9 @@ def explain(
     heads: Annotated[str | None, typer.Option(help="Average these heads only, such as 1,5.")] = None,
     detail: Annotated[
         bool, typer.Option("--detail", help="Keep the token level in the explanation.")
+    ] = False,
+    attention: Annotated[
+        bool, typer.Option("--attention", help="Keep every weight of every head; written to .json files.")
     ] = False,
     truncate: Annotated[
         bool, typer.Option("--truncate", help="Leave out what does not fit into the model, and say so.")
@@ -139,6 +144,7 @@ def explain(
         segment_by=segment_by,
         target_by=target_by,
         detail=detail,
+        attention=attention,
         truncate=truncate,
         max_tokens=max_tokens,
         **_given(layers=layers, heads=heads),

@@ -14,15 +14,15 @@ import pytest
 import torch
 from transformers import (
     AutoModelForCausalLM,
+    AutoModelForImageClassification,
     AutoModelForMaskedLM,
-    AutoModelForSeq2SeqLM,
-    BertConfig,
     BertGenerationConfig,
-    FalconConfig,
+    ByT5Tokenizer,
     LlamaForCausalLM,
+    LongformerConfig,
     MambaConfig,
-    MptConfig,
-    T5Config,
+    ViTConfig,
+    XLNetConfig,
 )
 
 from whence.providers.base import Attends, Provider, Step
@@ -43,6 +43,12 @@ MakeModel = Callable[..., LlamaForCausalLM]
 PROMPT = build_prompt("Summarise.", sources=["The patient is allergic to latex.", "Stopped taking warfarin."])
 OUTPUT = "Allergic to latex. Stopped warfarin."
 ALL = AttentionQuery()
+READER: dict[str, Any] = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 16,
+}
 
 
 def attend(
@@ -263,40 +269,39 @@ def test_an_unknown_layer_or_head_is_refused_with_those_that_exist(
 
 
 @pytest.mark.parametrize(
-    ("maker", "config"),
+    ("maker", "config", "error", "named"),
     [
+        (
+            AutoModelForCausalLM,
+            MambaConfig(vocab_size=1662, hidden_size=32, num_hidden_layers=2),
+            CaptureError,
+            r"MambaForCausalLM.*layers 0, 1 \(MambaMixer\)",
+        ),
         (
             AutoModelForMaskedLM,
-            BertConfig(
-                vocab_size=50,
-                hidden_size=16,
-                num_hidden_layers=1,
-                num_attention_heads=2,
-                intermediate_size=16,
-            ),
+            LongformerConfig(vocab_size=1662, attention_window=[4, 4], **READER),
+            CaptureError,
+            "LongformerForMaskedLM",
         ),
         (
-            AutoModelForSeq2SeqLM,
-            T5Config(vocab_size=50, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2),
+            AutoModelForCausalLM,
+            XLNetConfig(vocab_size=1662, d_model=32, n_layer=2, n_head=2, d_inner=32),
+            CaptureError,
+            "XLNetLMHeadModel",
+        ),
+        (
+            AutoModelForImageClassification,
+            ViTConfig(**READER),
+            UnsupportedError,
+            "ViTForImageClassification",
         ),
     ],
 )
-def test_other_architectures_are_refused_by_name(maker: Any, config: Any, tokenizer: Any) -> None:
-    with pytest.raises(UnsupportedError, match=config.model_type):
-        HuggingFace(maker.from_config(config), tokenizer)
-
-
-@pytest.mark.parametrize(
-    "config",
-    [
-        FalconConfig(vocab_size=1662, hidden_size=32, num_hidden_layers=2, num_attention_heads=4),
-        MambaConfig(vocab_size=1662, hidden_size=32, num_hidden_layers=2),
-    ],
-)
-def test_attention_that_is_not_seen_is_an_error_and_never_zeros(config: Any, tokenizer: Any) -> None:
-    provider = HuggingFace(AutoModelForCausalLM.from_config(config), tokenizer)
-    with pytest.raises((CaptureError, UnsupportedError)):
-        attend(provider)
+def test_attention_that_is_not_seen_is_an_error_and_never_zeros(
+    maker: Any, config: Any, error: type[Exception], named: str, tokenizer: Any
+) -> None:
+    with pytest.raises(error, match=named):
+        attend(HuggingFace(maker.from_config(config), tokenizer))
 
 
 def test_a_saved_model_gives_the_same_rows_and_a_digest(
@@ -351,12 +356,17 @@ def test_remote_code_does_not_run_by_itself(make_model: MakeModel, tokenizer: An
     assert not (tmp_path / "sprung").exists()
 
 
-def test_a_slow_tokenizer_is_refused(make_model: MakeModel) -> None:
-    class Slow:
-        is_fast = False
+def test_a_tokenizer_whose_pieces_cannot_be_found_in_the_text_is_refused(
+    make_model: MakeModel, tokenizer: Any
+) -> None:
+    class Rhyming(ByT5Tokenizer):
+        """Writes other letters than it reads."""
 
-    with pytest.raises(ModelLoadError, match="fast"):
-        HuggingFace(make_model(), Slow())
+        def _tokenize(self, text: str) -> list[str]:
+            return ["z"] * len(text)
+
+    with pytest.raises(ModelLoadError, match="fast version"):
+        attend(HuggingFace(make_model(), Rhyming()))
 
 
 @pytest.mark.parametrize(
@@ -427,12 +437,6 @@ def test_a_model_that_reads_in_both_directions_is_refused(tokenizer: Any) -> Non
         vocab_size=1662, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16
     )
     with pytest.raises((CaptureError, UnsupportedError)):
-        attend(HuggingFace(AutoModelForCausalLM.from_config(config), tokenizer))
-
-
-def test_an_architecture_that_cannot_be_observed_says_so(tokenizer: Any) -> None:
-    config = MptConfig(vocab_size=1662, d_model=32, n_heads=2, n_layers=1)
-    with pytest.raises(CaptureError, match="Mpt"):
         attend(HuggingFace(AutoModelForCausalLM.from_config(config), tokenizer))
 
 
