@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,10 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForImageClassification,
     AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
     BertGenerationConfig,
     ByT5Tokenizer,
+    LlamaConfig,
     LlamaForCausalLM,
     LongformerConfig,
     MambaConfig,
@@ -170,6 +174,91 @@ def test_two_models_and_many_threads_do_not_disturb_each_other(make_model: MakeM
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_finding_the_attention_of_a_model_waits_for_its_passes(make_model: MakeModel, tokenizer: Any) -> None:
+    model = make_model()
+    before = state_of(model)
+    first, second = HuggingFace(model, tokenizer), HuggingFace(model, tokenizer)
+    busy, finish = threading.Event(), threading.Event()
+
+    def hold(step: Step) -> None:
+        if step.done == 1:  # within the pass
+            busy.set()
+            finish.wait(timeout=60)
+
+    def attend_slowly() -> None:
+        anyio.run(lambda: first.attend(PROMPT, OUTPUT, ALL, progress=hold))
+
+    holder = threading.Thread(target=attend_slowly)
+    holder.start()
+    assert busy.wait(timeout=60)
+
+    async def look() -> bool:
+        with anyio.move_on_after(0.2) as scope:
+            await second.capabilities()
+        return scope.cancelled_caught
+
+    assert anyio.run(look)
+    anyio.run(first.capabilities)  # what is known already is told at once
+    finish.set()
+    holder.join()
+    anyio.run(second.capabilities)
+    assert_same(before, state_of(model))
+
+
+@pytest.mark.parametrize("auto", [AutoModelForCausalLM, AutoModelForSequenceClassification])
+def test_passes_of_others_are_not_taken_for_those_that_find_the_attention(auto: Any, tokenizer: Any) -> None:
+    config = LlamaConfig(vocab_size=len(tokenizer), pad_token_id=0, **READER)
+    model = auto.from_config(config).eval()
+    ids = torch.tensor([[5, 6, 7]])
+    plain = model(ids).logits
+    done = threading.Event()
+    wrong: list[Any] = []
+
+    def use_the_model() -> None:
+        while not done.is_set():
+            try:
+                wrong.extend([] if torch.equal(model(ids).logits, plain) else ["other numbers"])
+            except Exception as error:  # noqa: BLE001 - any would be ours
+                wrong.append(error)
+
+    user = threading.Thread(target=use_the_model)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)  # the two take turns within a pass
+    user.start()
+    try:
+        for _ in range(20):
+            anyio.run(HuggingFace(model, tokenizer).capabilities)
+    finally:
+        sys.setswitchinterval(interval)
+        done.set()
+        user.join()
+    assert wrong == []
+
+
+def test_a_pass_that_began_before_the_attention_was_looked_for_ends_as_it_would(
+    make_model: MakeModel, tokenizer: Any
+) -> None:
+    model = make_model().eval()
+    ids = torch.tensor([[5, 6, 7]])
+    plain = model(ids).logits
+    meeting = threading.Barrier(2, timeout=10)
+
+    def meet(*_: Any) -> None:
+        meeting.wait()
+
+    model.model.layers[0].register_forward_pre_hook(meet)
+    model.model.layers[1].register_forward_pre_hook(meet)
+    model.lm_head.register_forward_hook(meet)
+    results: list[torch.Tensor] = []
+    user = threading.Thread(target=lambda: results.append(model(ids).logits))
+    user.start()
+    while not meeting.n_waiting:
+        time.sleep(0.01)
+    anyio.run(HuggingFace(model, tokenizer).capabilities)
+    user.join()
+    assert torch.equal(results[0], plain)
 
 
 def test_a_cancelled_forward_stops_within_one_layer(make_model: MakeModel, tokenizer: Any) -> None:
@@ -362,7 +451,7 @@ def test_a_tokenizer_whose_pieces_cannot_be_found_in_the_text_is_refused(
     class Rhyming(ByT5Tokenizer):
         """Writes other letters than it reads."""
 
-        def _tokenize(self, text: str) -> list[str]:
+        def _tokenize(self, text: Any, **kwargs: Any) -> Any:
             return ["z"] * len(text)
 
     with pytest.raises(ModelLoadError, match="fast version"):

@@ -7,6 +7,7 @@ holds it; and what takes up a layer's output first is its output projection.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -113,6 +114,7 @@ class _Survey(Observer):
         self.streams = True
         self.inside: list[str] = []
         self.output: Tensor | None = None
+        self.thread = threading.get_ident()  # others may run passes of their own through the model
 
     def observe(self, call: Call) -> None:
         block = self.sizes.get(call.size)
@@ -178,6 +180,8 @@ class _Survey(Observer):
 
     def _entering(self, name: str) -> Callable[[nn.Module, Any], None]:
         def hook(module: nn.Module, args: Any) -> None:
+            if threading.get_ident() != self.thread:
+                return
             self.inside.append(name)
             if self.output is None or not isinstance(module, nn.Linear | Conv1D) or not args:
                 return
@@ -191,7 +195,8 @@ class _Survey(Observer):
 
     def _leaving(self) -> Callable[[nn.Module, Any, Any], None]:
         def hook(module: nn.Module, args: Any, output: Any) -> None:
-            self.inside.pop()
+            if threading.get_ident() == self.thread:
+                self.inside.pop()
 
         return hook
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,8 +39,11 @@ def _slope(model: PreTrainedModel, ids: list[int]) -> Tensor:
     """The gradient, (1, positions, width)."""
     layers = {child for module in model.modules() if isinstance(module, nn.ModuleList) for child in module}
     states: list[Tensor] = []
+    thread = threading.get_ident()
 
     def hook(module: nn.Module, args: Any, output: Any) -> Any:
+        if threading.get_ident() != thread:  # a pass of somebody else's
+            return output
         state = output if isinstance(output, Tensor) else output[0]
         leaf = state.detach().requires_grad_()
         states.append(leaf)  # the top layer's is the last, and what is below it gets no gradient

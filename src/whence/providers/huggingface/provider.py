@@ -68,7 +68,8 @@ class HuggingFace:
     ) -> None:
         self._notes = notes
         self._loaded: Loaded | None = None
-        self._loading = Turns()
+        # A model that is given may be at work for another provider while this one finds its attention.
+        self._loading = Turns() if isinstance(model, str) else _turns_of(model)
         self._load: Callable[[], Loaded]
         if isinstance(model, str):
             if tokenizer is not None:
@@ -142,10 +143,11 @@ class HuggingFace:
 
     async def _ready(self) -> Loaded:
         """The model, loaded in a worker thread by the first who asks."""
-        async with self._loading.turn():
-            if self._loaded is None:
-                self._loaded = await anyio.to_thread.run_sync(self._load)
-            return self._loaded
+        if self._loaded is None:
+            async with self._loading.turn():
+                if self._loaded is None:
+                    self._loaded = await anyio.to_thread.run_sync(self._load)
+        return self._loaded
 
     async def _in_worker(self, work: Callable[[Loaded], Answer]) -> Answer:
         """Run torch work in a thread, one at a time per model. The thread hears of cancellation by itself."""
