@@ -18,6 +18,7 @@ from whence.providers.errors import CaptureError
 from whence.providers.huggingface.anatomy import Anatomy, Place, examine
 from whence.providers.huggingface.attention import Observer
 from whence.providers.huggingface.calls import Call, Products
+from whence.providers.huggingface.following import silent_notes
 from whence.providers.huggingface.passes import run
 from whence.providers.huggingface.reductions import Mean, Wanted
 
@@ -345,6 +346,16 @@ def test_a_hybrid_has_the_layers_that_it_has() -> None:
     anatomy = examine(model, list(range(10, 20)))
     assert anatomy.layers("decoder") == (1,)
     assert anatomy.silent == {"decoder": {0: "JambaMambaMixer", 2: "JambaMambaMixer"}}
+
+
+def test_half_a_model_that_cannot_be_observed_is_said() -> None:
+    sizes = HALVES | {"attention_window": 8, "max_encoder_position_embeddings": 256}
+    model = AutoModelForSeq2SeqLM.from_config(AutoConfig.for_model("led", **sizes))
+    anatomy = examine(model, list(range(10, 20)))
+    assert anatomy.blocks == ("decoder", "cross")
+    (note,) = silent_notes(anatomy, "cross")
+    assert "within the encoder cannot be observed" in note
+    assert silent_notes(examine(build("bart"), list(range(10, 20))), "cross") == ()
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
@@ -16,7 +17,10 @@ EVERYWHERE = (400, 401, 408, 413, 421, 500)
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The responses of a route that may end with these statuses, besides those of all routes."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}}
-    return {status: {"content": content, "description": "A problem."} for status in (*EVERYWHERE, *statuses)}
+    return {
+        status: {"content": content, "description": f"{HTTPStatus(status).phrase}: a problem."}
+        for status in sorted((*EVERYWHERE, *statuses))
+    }
 
 
 def document(app: FastAPI, *, keys: bool) -> dict[str, Any]:

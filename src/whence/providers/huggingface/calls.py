@@ -126,8 +126,8 @@ class Products:
         return torch.softmax(torch.cat([scores, sinks], dim=-1), dim=-1)[..., :-1]
 
     def without_values(self) -> Products:
-        """The same weights, and what is needed for them alone."""
-        return replace(self, value=self.value.new_empty(0))
+        """The same weights, and what is needed for them alone; each head's keys lie together, to be read often."""
+        return replace(self, key=self.key.contiguous(), value=self.value.new_empty(0))
 
     def first(self, count: int) -> Products:
         """The same weights of the first `count` queries, without keys that none of them can see."""

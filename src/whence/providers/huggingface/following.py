@@ -100,12 +100,15 @@ def refused(anatomy: Anatomy, block: BlockName) -> dict[ReductionName, str]:
 
 
 def silent_notes(anatomy: Anatomy, block: BlockName) -> tuple[str, ...]:
-    """What a reader must know where some layers have no attention."""
+    """What a reader must know where some layers, or one half of a model, have no attention to be seen."""
+    notes: list[str] = []
     silent = anatomy.silent.get(block)
-    if not silent:
-        return ()
-    layers = ", ".join(map(str, anatomy.layers(block)))
-    return (
-        f"Attention of layers {layers} only: {listed(silent)} pass on what they read in another way, which "
-        "is not shown.",
-    )
+    if silent:
+        layers = ", ".join(map(str, anatomy.layers(block)))
+        notes.append(
+            f"Attention of layers {layers} only: {listed(silent)} pass on what they read in another way, "
+            "which is not shown."
+        )
+    if block == "cross" and "encoder" not in anatomy.blocks:
+        notes.append("The attention within the encoder cannot be observed: it divides long inputs.")
+    return tuple(notes)

@@ -164,8 +164,11 @@ def _attend(
     watcher: Watcher | None,
 ) -> AttentionRows:
     anatomy, model = loaded.anatomy, loaded.model
-    layers = anatomy.layers(reading.block)
-    require_known(query, layers=layers, heads=anatomy.heads(reading.block))
+    followed = anatomy.blocks if query.reduction == "rollout" else (reading.block,)
+    heads = min(anatomy.heads(block) for block in followed)
+    require_known(query, layers=anatomy.layers(reading.block), heads=heads)
+    if query.reduction == "rollout" and query.layers is not None:
+        raise UnsupportedError("rollout follows all layers; leave layers= away, or take another reduction")
     refusal = refused(anatomy, reading.block).get(query.reduction)
     if refusal is not None:
         raise UnsupportedError(

@@ -151,6 +151,8 @@ class Rollout:
         """flow @ A, in blocks of rows of A."""
         through = flow.new_zeros(*flow.shape[:2], call.size[1])
         for rows in blocks_of(call.size[0]):
+            if not flow[..., rows].any():  # in the top layer all but the wanted rows
+                continue
             weights = call.first(rows.stop).weights(rows, self.wanted.heads).mean(dim=1)
             through[..., : weights.shape[-1]] += flow[..., rows] @ weights
         return through
