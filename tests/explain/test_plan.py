@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -29,6 +30,9 @@ class Scoring:
 
     def lacks(self, capabilities: Capabilities) -> str | None:
         return None if capabilities.scores else f"needs logprobs; this provider gives {capabilities.access}"
+
+    def check(self, parameters: Mapping[str, object], capabilities: Capabilities) -> None:
+        pass
 
     async def run(self, task: Task) -> Finding:
         raise NotImplementedError

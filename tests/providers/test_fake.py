@@ -297,7 +297,7 @@ def test_an_output_that_cannot_be_explained_is_refused(output: str, error: type[
 def test_access_decides_what_can_be_seen(access: Access, expected: Capabilities) -> None:
     provider = FakeProvider(access=access)
     capabilities = anyio.run(provider.capabilities)
-    assert replace(capabilities, refused={}) == expected
+    assert replace(capabilities, refused={}, layers=(), heads=0) == expected
     assert set(capabilities.refused) == {"rollout", "value_weighted"}
     assert generate(provider, prompt_of(CUES)).text == OUTPUT
     if expected.scores:

@@ -90,7 +90,7 @@ async def explain(provider: Provider, request: Request, progress: Progress | Non
             "leave attention= away, or take a model whose weights can be read"
         )
     choices = [choose(name, capabilities, provider=provider.name) for name in request.methods]
-    _check_choices(request, choices)
+    _check_choices(request, choices, capabilities)
     shortened = Shortened(prompt=request.prompt)
     while True:
         try:
@@ -155,7 +155,8 @@ async def _observe(
     )
 
 
-def _check_choices(request: Request, choices: list[Choice]) -> None:
+def _check_choices(request: Request, choices: list[Choice], capabilities: Capabilities) -> None:
+    """What can be known to be wrong before the model has answered."""
     names = [choice.method.name for choice in choices]
     if len(set(names)) != len(names):
         raise InputError(f"method is {list(request.methods)}, here the same as {names}; name each one once")
@@ -165,6 +166,8 @@ def _check_choices(request: Request, choices: list[Choice]) -> None:
             raise InputError(
                 f"{', '.join(names)} has no parameter {name!r}; it takes {', '.join(known) or 'none'}"
             )
+    for choice in choices:
+        choice.method.check(request.parameters, capabilities)
 
 
 def _assemble(

@@ -69,7 +69,8 @@ class Capabilities:
 
     `access`: the deepest level. `revision`: for local weights a digest. `context_tokens`: the longest
     sequence; None where unknown. `attends`, `scores`: whether those protocols can be used. `refused`:
-    reductions of attention that cannot be had from this model, each with the reason. `instructed`: whether
+    reductions of attention that cannot be had from this model, each with the reason. `layers`, `heads`: those
+    that can be asked for, where they are known beforehand. `instructed`: whether
     the model follows a prompt; others (classifiers, masked language models) only read text. `notes`:
     sentences about this model that every reader of an explanation must see.
     """
@@ -80,6 +81,8 @@ class Capabilities:
     attends: bool = False
     scores: bool = False
     refused: Mapping[Reduction, str] = field(default_factory=dict)
+    layers: Sequence[int] = ()
+    heads: int = 0
     instructed: bool = True
     notes: tuple[str, ...] = ()
 

@@ -105,6 +105,8 @@ class FakeProvider:
         return Capabilities(
             access=self.access,
             attends=self.access == "weights",
+            layers=(0,),
+            heads=1,
             scores=self.access != "text",
             refused={"rollout": ONE_LAYER, "value_weighted": ONE_LAYER},
         )

@@ -254,3 +254,17 @@ def test_layers_that_share_their_weights_are_told_apart(case_of: Callable[..., C
     row = (seen[0][0, 1, 0] + seen[2][0, 1, 0]) / 2
     wanted = [by_segment(explanation, SOURCE, encoded["offset_mapping"], row)]
     np.testing.assert_allclose(explanation.matrix(), wanted, rtol=0, atol=1e-5)
+
+
+def test_the_first_word_of_a_record_is_no_sink(tokenizer: Any) -> None:
+    sizes = {"n_embd": 32, "n_layer": 3, "n_head": 4, "vocab_size": len(tokenizer), "pad_token_id": 0}
+    torch.manual_seed(0)
+    config = AutoConfig.for_model("gpt2", **sizes, num_labels=2)
+    model = AutoModelForSequenceClassification.from_config(config)
+    explanation = Explainer(HuggingFace(model, tokenizer)).explain(
+        "", sources=["latex is what she is allergic to"], segment_by="word"
+    )
+    outside = explanation.results[0].scores.elsewhere
+    assert outside is not None
+    assert explanation.matrix()[0, 0] > 0
+    assert outside[0].sink == 0

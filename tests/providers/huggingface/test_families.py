@@ -14,6 +14,7 @@ from transformers import (
     AutoConfig,
     AutoModel,
     AutoModelForCausalLM,
+    AutoModelForMaskedLM,
     AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
@@ -21,7 +22,14 @@ from transformers import (
     ViTForImageClassification,
 )
 
-from whence import Explainer, HuggingFace, UnknownLayerError, UnsupportedError
+from whence import (
+    ContextLengthError,
+    Explainer,
+    HuggingFace,
+    InputError,
+    UnknownLayerError,
+    UnsupportedError,
+)
 from whence.providers.base import Step
 from whence.providers.errors import CaptureError, EmptyPromptError
 from whence.providers.observations import AttentionQuery
@@ -243,3 +251,84 @@ def test_a_class_of_the_callers_own_is_what_it_inherits_from(make: Make, tokeniz
     model = make("falcon")
     model.__class__ = type("OurModel", (type(model),), {})
     assert_whole(Explainer(HuggingFace(model, tokenizer)).explain("Do.", sources=SOURCES, output=OUTPUT))
+
+
+def test_layers_and_heads_are_checked_before_the_model_answers(make: Make, tokenizer: Any) -> None:
+    explainer = Explainer(HuggingFace(make("gptj"), tokenizer))
+    for parameters in ({"layers": [99]}, {"heads": [99]}, {"layers": "x"}):
+        steps: list[Step] = []
+        with pytest.raises((UnknownLayerError, InputError)):
+            explainer.explain("Go.", sources=SOURCES, progress=steps.append, **parameters)
+        assert {step.stage for step in steps} == {"load"}
+
+
+def test_a_model_that_would_change_itself_for_a_short_input_is_refused_unchanged(tokenizer: Any) -> None:
+    config = AutoConfig.for_model("big_bird", **SIZES, vocab_size=len(tokenizer), block_size=16)
+    model = AutoModelForSequenceClassification.from_config(config)
+    before = [type(module) for module in model.modules()]
+    with pytest.raises(CaptureError, match="original_full"):
+        Explainer(HuggingFace(model, tokenizer)).explain("", sources=SOURCES)
+    assert [type(module) for module in model.modules()] == before
+    assert model.config.attention_type == "block_sparse"
+
+
+class Adapted(torch.nn.Module):
+    """As peft wraps a projection: what an adapter adds stands beside it."""
+
+    def __init__(self, base_layer: torch.nn.Linear) -> None:
+        super().__init__()
+        self.base_layer = base_layer
+        self.lora_dropout = torch.nn.Identity()
+        self.lora_a = torch.nn.Linear(base_layer.in_features, 2, bias=False)
+        self.lora_b = torch.nn.Linear(2, base_layer.out_features, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        result: torch.Tensor = self.base_layer(x) + self.lora_b(self.lora_a(self.lora_dropout(x)))
+        return result
+
+
+def test_values_through_an_adapted_projection_are_refused(tokenizer: Any, make_model: Any) -> None:
+    model = make_model()
+    for layer in model.model.layers:
+        layer.self_attn.o_proj = Adapted(layer.self_attn.o_proj)
+    explainer = Explainer(HuggingFace(model, tokenizer))
+    with pytest.raises(UnsupportedError, match="adapted"):
+        explainer.explain("Go.", sources=SOURCES, output=OUTPUT, method="attention_value_weighted")
+    assert_whole(explainer.explain("Go.", sources=SOURCES, output=OUTPUT))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_weights_that_a_model_rounds_itself_still_sum_to_one(seed: int, wordpiece: Any) -> None:
+    torch.manual_seed(seed)
+    sizes = SIZES | {"relative_attention": True, "pos_att_type": ["p2c", "c2p"]}
+    config = AutoConfig.for_model("deberta-v2", **sizes, vocab_size=len(wordpiece))
+    model = sharpened(AutoModelForMaskedLM.from_config(config).to(torch.bfloat16))
+    explanation = Explainer(HuggingFace(model, wordpiece)).explain(
+        "It is [MASK].", sources=["The patient is allergic to latex. " * 20]
+    )
+    assert_whole(explanation)
+    outside = explanation.results[0].scores.elsewhere
+    assert outside is not None
+
+
+def test_a_limit_by_another_name_is_known(tokenizer: Any) -> None:
+    sizes = {"d_model": 32, "n_layers": 2, "n_heads": 4, "max_seq_len": 64, "vocab_size": len(tokenizer)}
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model("mpt", **sizes))
+    provider = HuggingFace(model, tokenizer)
+    assert anyio.run(provider.capabilities).context_tokens == 64
+    with pytest.raises(ContextLengthError):
+        Explainer(provider).explain("Go.", sources=["latex " * 100])
+
+
+def test_layers_with_other_numbers_of_heads_keep_no_tensor(tokenizer: Any, make_model: Any) -> None:
+    model = make_model()
+    attention = model.model.layers[1].self_attn
+    half = attention.q_proj.out_features // 2
+    attention.q_proj = torch.nn.Linear(32, half, bias=False)
+    attention.k_proj = torch.nn.Linear(32, half, bias=False)
+    attention.v_proj = torch.nn.Linear(32, half, bias=False)
+    attention.o_proj = torch.nn.Linear(half, 32, bias=False)
+    explainer = Explainer(HuggingFace(model, tokenizer))
+    assert_whole(explainer.explain("Go.", sources=SOURCES, output=OUTPUT))
+    with pytest.raises(UnsupportedError, match="2 or 4 heads"):
+        explainer.explain("Go.", sources=SOURCES, output=OUTPUT, attention=True)

@@ -11,7 +11,7 @@ from whence.explain.layout import lay_out
 from whence.explain.methods.base import Finding, Task
 from whence.explain.result import Measure, MethodRecord, Result, Scores
 from whence.explain.schema import OutputToken
-from whence.providers.base import Attends, Capabilities
+from whence.providers.base import Attends, Capabilities, require_known
 from whence.providers.errors import InputError
 from whence.providers.observations import AttentionQuery, AttentionRows, Reduction
 
@@ -51,13 +51,15 @@ class NativeAttention:
         reason = capabilities.refused.get(self.reduction)
         return None if reason is None else f"cannot be had from this model: {reason}"
 
+    def check(self, parameters: Mapping[str, object], capabilities: Capabilities) -> None:
+        """The layers and heads are those of the model. Raises InputError, UnknownLayerError."""
+        query = self._query(parameters)
+        if capabilities.layers:
+            require_known(query, layers=capabilities.layers, heads=capabilities.heads)
+
     async def run(self, task: Task) -> Finding:
         """One pass over prompt and output. Raises UnknownLayerError, InputError, CaptureError."""
-        query = AttentionQuery(
-            layers=_indices("layers", task.parameters.get("layers") if "layers" in self.parameters else None),
-            heads=_indices("heads", task.parameters.get("heads")),
-            reduction=self.reduction,
-        )
+        query = self._query(task.parameters)
         chosen = (query.layers, query.heads) != (None, None)
         provider = cast("Attends", task.provider)
         rows = await provider.attend(
@@ -100,6 +102,10 @@ class NativeAttention:
             caveats=(*self.caveats, *([CHOSEN_CAVEAT] if chosen else [])),
         )
         return Finding(layout=layout, result=result, tokens=_tokens(rows, task.output_text), calls=1)
+
+    def _query(self, parameters: Mapping[str, object]) -> AttentionQuery:
+        chosen = {name: _indices(name, parameters.get(name)) for name in self.parameters}
+        return AttentionQuery(**chosen, reduction=self.reduction)
 
 
 class AttentionRollout(NativeAttention):

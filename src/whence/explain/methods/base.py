@@ -61,5 +61,8 @@ class Method(Protocol):
     def lacks(self, capabilities: Capabilities) -> str | None:
         """Why this provider cannot serve it; None where it can."""
 
+    def check(self, parameters: Mapping[str, object], capabilities: Capabilities) -> None:
+        """Raise InputError or UnknownLayerError for parameters that this model cannot serve."""
+
     async def run(self, task: Task) -> Finding:
         """Observe and score."""

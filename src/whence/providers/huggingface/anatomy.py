@@ -72,6 +72,12 @@ def examine(model: PreTrainedModel, ids: list[int]) -> Anatomy:
 
     Raises CaptureError where there is none, naming the layers, or where it is of an unknown shape.
     """
+    if getattr(model.config, "attention_type", None) == "block_sparse":
+        # A short input would make such a model replace its own attention, for good.
+        raise CaptureError(
+            f"{type(model).__name__} attends to blocks of long inputs, so its weights cannot be told apart "
+            "by token; set its attention_type to 'original_full'"
+        )
     two = model.config.is_encoder_decoder
     device = model.device
     inputs = {"input_ids": torch.tensor([ids[: ENCODER_TOKENS if two else DECODER_TOKENS]], device=device)}
@@ -114,6 +120,7 @@ class _Survey(Observer):
         self.streams = True
         self.inside: list[str] = []
         self.output: Tensor | None = None
+        self.takers = 0
         self.thread = threading.get_ident()  # others may run passes of their own through the model
 
     def observe(self, call: Call) -> None:
@@ -137,7 +144,7 @@ class _Survey(Observer):
             self.causal = False
 
     def computed(self, call: Call, output: Tensor) -> None:
-        self.output = output
+        self.output, self.takers = output, 0
 
     @contextmanager
     def following(self, model: PreTrainedModel) -> Iterator[None]:
@@ -187,9 +194,12 @@ class _Survey(Observer):
                 return
             found = self.found[-1]
             if found is not None and _same_storage(args[0], self.output):
-                self.output = None
-                if module.weight.dtype == args[0].dtype:  # else quantised: no matrix that could be read
-                    self.found[-1] = replace(found, place=replace(found.place, projection=module))
+                self.takers += 1
+                # Two take it where an adapter stands beside the projection, and a quantised one has no
+                # matrix that could be read.
+                alone = self.takers == 1 and module.weight.dtype == args[0].dtype
+                projection = module if alone else None
+                self.found[-1] = replace(found, place=replace(found.place, projection=projection))
 
         return hook
 

@@ -126,7 +126,7 @@ class Products:
         return torch.softmax(torch.cat([scores, sinks], dim=-1), dim=-1)[..., :-1]
 
     def without_values(self) -> Products:
-        """The same weights, and what they need alone; the keys of a head lie together, as they are read often."""
+        """The same weights, and what they need alone; a head's keys lie together, as they are read often."""
         return replace(self, key=self.key.contiguous(), value=self.value.new_empty(0))
 
     def first(self, count: int) -> Products:

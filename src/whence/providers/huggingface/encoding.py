@@ -68,7 +68,7 @@ def encode_prompt(tokenizer: Any, prompt: Prompt, *, plain: bool = False, sink: 
     names = [
         _name(tokenizer, token, rendered.text[slice(*span)]) for token, span in zip(ids, spans, strict=True)
     ]
-    if sink and tokens:
+    if sink and tokens and tokens[0].part != "source":  # a word of a record is never called a sink
         tokens[0] = Token(part="sink")
     return EncodedPrompt(
         ids=tuple(ids),

@@ -8,10 +8,10 @@ import torch
 from transformers import PreTrainedModel
 
 from whence.providers.base import Watcher
-from whence.providers.errors import CaptureError
+from whence.providers.errors import CaptureError, UnsupportedError
 from whence.providers.huggingface.anatomy import Anatomy, listed
 from whence.providers.huggingface.attention import Observer
-from whence.providers.huggingface.calls import Call
+from whence.providers.huggingface.calls import Call, Products
 from whence.providers.huggingface.reading import Reading
 from whence.providers.huggingface.reductions import (
     Mean,
@@ -39,6 +39,9 @@ class Following(Observer):
         super().__init__(check)
         self.anatomy, self.reading, self.reduction, self.watcher = anatomy, reading, reduction, watcher
         self.calls = 0
+        self.sinks = False  # learned ones, which take a part of each row
+        if watcher is not None:
+            _require_equal_heads(anatomy)
         self.watched: Mapping[BlockName, Sequence[int]] = (
             {} if watcher is None else watcher.begin(reading.blocks(anatomy))
         )
@@ -58,6 +61,7 @@ class Following(Observer):
                 f"{len(queries)} and {len(keys)} were read; it divides or pads long inputs, so its weights "
                 "cannot be told apart by token"
             )
+        self.sinks = self.sinks or (isinstance(call, Products) and call.sinks is not None)
         self.reduction.take(place, call)
         if self.watcher is not None and place.block in self.watched:
             rows = torch.tensor(list(self.watched[place.block]), device=call.device)
@@ -71,6 +75,19 @@ class Following(Observer):
             raise CaptureError(
                 f"attention was seen {self.calls} times in {type(model).__name__}, and not "
                 f"{len(self.anatomy.places)} times as when it was examined"
+            )
+
+
+def _require_equal_heads(anatomy: Anatomy) -> None:
+    """Raise UnsupportedError where a block has layers of several sizes."""
+    for block in anatomy.blocks:
+        heads = sorted(
+            {place.heads for place in anatomy.places if place is not None and place.block == block}
+        )
+        if len(heads) > 1:
+            raise UnsupportedError(
+                f"the layers of this model's {block} have {' or '.join(map(str, heads))} heads, and a tensor "
+                "of layers x heads needs the same number in each; leave attention= away"
             )
 
 
@@ -92,7 +109,8 @@ def refused(anatomy: Anatomy, block: BlockName) -> dict[ReductionName, str]:
     own = [place for place in anatomy.places if place is not None and place.block == block]
     if any(place.projection is None for place in own):
         reasons["value_weighted"] = (
-            "its values do not go straight from the attention into one output projection, or it is quantised"
+            "its values do not go straight from the attention into one output projection, or that is "
+            "quantised or adapted"
             if anatomy.via == "interface"
             else "it does not use transformers' attention interface, which shows the values"
         )
@@ -110,5 +128,5 @@ def silent_notes(anatomy: Anatomy, block: BlockName) -> tuple[str, ...]:
             "which is not shown."
         )
     if block == "cross" and "encoder" not in anatomy.blocks:
-        notes.append("The attention within the encoder cannot be observed: it divides long inputs.")
+        notes.append("The attention within the encoder cannot be observed; only what the decoder read of it.")
     return tuple(notes)

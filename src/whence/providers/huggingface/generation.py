@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 from whence.providers.errors import ContextLengthError, ProviderError
 from whence.providers.huggingface.attention import Observer, observing
 from whence.providers.huggingface.encoding import decode
-from whence.providers.huggingface.passes import accepted
+from whence.providers.huggingface.passes import accepted, call
 from whence.providers.huggingface.reading import Loaded
 from whence.providers.observations import Generation
 
@@ -46,7 +46,7 @@ def write(
             observer.check()
             options = {"past_key_values": cache, "use_cache": True, "logits_to_keep": 1}
             inputs = {name: torch.tensor([fed], device=model.device)}
-            step = model(**arguments, **inputs, **accepted(model, options))
+            step = call(model, model, observer, **arguments, **inputs, **accepted(model, options))
             cache, logits = getattr(step, "past_key_values", None), step.logits[0, -1]
             require_finite(model, logits)
             if padding is not None and padding not in ends:

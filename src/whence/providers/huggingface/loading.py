@@ -130,7 +130,8 @@ def examined(model: PreTrainedModel, tokenizer: Any, *, revision: str | None) ->
         revision=revision,
         kind=kind,
         anatomy=anatomy,
-        context_tokens=_context_tokens(model),
+        context_tokens=_context_tokens(model, "encoder"),
+        output_tokens=_context_tokens(model, "decoder"),
     )
 
 
@@ -161,10 +162,15 @@ def head_of(config: Any, name: str, *, bare: bool = True) -> Head:
     )
 
 
-def _context_tokens(model: PreTrainedModel) -> int | None:
-    """The longest input: of the configuration, less the places that some families keep for padding."""
+def _context_tokens(model: PreTrainedModel, half: str) -> int | None:
+    """The longest input, or output: as configured, less the places that some families keep for padding.
+
+    `half`: `encoder` or `decoder`, for the families in which they differ.
+    """
     config = model.config.get_text_config()
-    limit: int | None = getattr(config, "max_position_embeddings", None)
+    names = ("max_position_embeddings", f"max_{half}_position_embeddings", "max_seq_len")
+    limits = (getattr(config, name, None) for name in names)
+    limit: int | None = next((limit for limit in limits if limit is not None), None)
     tables = [
         m
         for n, m in model.named_modules()

@@ -27,9 +27,14 @@ def run(
     """
     options: dict[str, Any] = {"use_cache": False, "logits_to_keep": last_logits}
     batch = next(iter(inputs.values())).shape[0]
+    with observing(model, observer, via=via, batch=batch), torch.no_grad():
+        return call(model, model, observer, **inputs, **accepted(model, options))
+
+
+def call(model: PreTrainedModel, part: torch.nn.Module, observer: Observer, **inputs: Any) -> Any:
+    """The output of a model, or of a part of it, that is being observed. Raises as `run` does."""
     try:
-        with observing(model, observer, via=via, batch=batch), torch.no_grad():
-            return model(**inputs, **accepted(model, options))
+        return part(**inputs)
     except Exception as error:  # code of many families: it raises whatever it meets
         if error is observer.stopped_by:
             raise

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 Answer = TypeVar("Answer")
-ROUNDING = 1e-4
-"""How far a row may be from 1 without anything being missing."""
+HALF_PRECISION_ROUNDING = 0.02
+"""How far from 1 a row may sum that a model rounded to bfloat16 itself, as some tapped families do."""
 
 # One pass at a time per model, also where several providers hold the same model object.
 _turns: WeakKeyDictionary[torch.nn.Module, Turns] = WeakKeyDictionary()
@@ -100,6 +100,8 @@ class HuggingFace:
             context_tokens=loaded.context_tokens,
             attends=True,
             refused=refused(loaded.anatomy, loaded.kind.block),
+            layers=loaded.anatomy.layers(loaded.kind.block),
+            heads=loaded.anatomy.heads(loaded.kind.block),
             instructed=loaded.kind.instructed,
             notes=(*self._notes, *silent_notes(loaded.anatomy, loaded.kind.block)),
         )
@@ -199,20 +201,22 @@ def _attend(
     explaining = torch.stack([rows[[place[row] for row in own]].mean(dim=0) for own in reading.rows])
     keys = reading.keys(rollout=query.reduction == "rollout")
     return AttentionRows(
-        **_with_sinks(explaining.cpu().numpy(), keys),
+        **_whole(explaining.cpu().numpy(), keys, sinks=observer.sinks),
         output=TokenScores(spans=reading.spans, logprobs_nats=tuple(reading.logprobs_nats(output).tolist())),
     )
 
 
-def _with_sinks(rows: NDArray[np.float32], keys: tuple[Token, ...]) -> dict[str, Any]:
-    """Rows that sum to 1: what learned sinks took becomes a column of its own."""
-    missing = 1 - rows.sum(axis=1, dtype=np.float64)
-    if not np.isfinite(missing).all():
+def _whole(rows: NDArray[np.float32], keys: tuple[Token, ...], *, sinks: bool) -> dict[str, Any]:
+    """Rows that sum to 1: what learned `sinks` took becomes a column of its own."""
+    sums = rows.sum(axis=1, dtype=np.float64, keepdims=True)
+    if not np.isfinite(sums).all():
         raise CaptureError("the attention of this model is not finite: its weights are damaged")
-    if np.abs(missing).max() < ROUNDING:
-        return {"rows": rows, "keys": keys}
-    column = missing.clip(min=0).astype(np.float32)[:, None]
-    return {"rows": np.hstack([rows, column]), "keys": (*keys, Token(part="sink", text="learned sink"))}
+    if sinks:
+        column = (1 - sums).clip(min=0).astype(np.float32)
+        return {"rows": np.hstack([rows, column]), "keys": (*keys, Token(part="sink", text="learned sink"))}
+    if np.abs(sums - 1).max() > HALF_PRECISION_ROUNDING:
+        raise CaptureError("the attention of this model does not sum to 1, so its weights are not all seen")
+    return {"rows": (rows / sums).astype(np.float32), "keys": keys}
 
 
 def _report(progress: Progress | None, stage: str, done: int, total: int) -> None:

@@ -20,8 +20,8 @@ from whence.providers.prompt import Prompt
 class Loaded:
     """A model that is ready to be asked, with its attention found.
 
-    `revision`: a commit of the hub, or a digest of the weights. `context_tokens`: the longest input; None
-    where there is no limit.
+    `revision`: a commit of the hub, or a digest of the weights. `context_tokens`: the longest input, and of
+    an encoder-decoder `output_tokens`: the longest answer; None where there is no limit.
     """
 
     model: PreTrainedModel
@@ -30,6 +30,7 @@ class Loaded:
     kind: Kind
     anatomy: Anatomy
     context_tokens: int | None
+    output_tokens: int | None
 
 
 @dataclass(frozen=True, kw_only=True)

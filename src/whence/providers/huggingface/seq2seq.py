@@ -14,6 +14,7 @@ from whence.providers.huggingface.anatomy import Anatomy
 from whence.providers.huggingface.attention import Observer, observing
 from whence.providers.huggingface.encoding import encode_output, encode_prompt, leading_special
 from whence.providers.huggingface.generation import require_room, write
+from whence.providers.huggingface.passes import call
 from whence.providers.huggingface.reading import Loaded, Reading, logprobs_of
 from whence.providers.observations import BlockName, Generation, Token
 from whence.providers.prompt import Prompt
@@ -42,14 +43,11 @@ class EncoderDecoder:
         """Read once, then write."""
         ids = self._prompt(loaded, prompt).ids
         prefix = _prefix(loaded)
-        room = (
-            max_tokens
-            if loaded.context_tokens is None
-            else min(max_tokens, loaded.context_tokens - len(prefix))
-        )
+        limit = loaded.output_tokens
+        room = max_tokens if limit is None else min(max_tokens, limit - len(prefix))
         inputs = torch.tensor([ids], device=loaded.model.device)
         with observing(loaded.model, observer, via=loaded.anatomy.via), torch.no_grad():
-            memory = loaded.model.get_encoder()(input_ids=inputs)
+            memory = call(loaded.model, loaded.model.get_encoder(), observer, input_ids=inputs)
         return write(
             loaded,
             {"encoder_outputs": memory},
@@ -67,7 +65,7 @@ class EncoderDecoder:
         answer = encode_output(loaded.tokenizer, output)
         prefix = _prefix(loaded)
         ids = (*prefix, *answer.ids[:-1])
-        require_room(len(ids), loaded.context_tokens)
+        require_room(len(ids), loaded.output_tokens)
         names = loaded.tokenizer.convert_ids_to_tokens(list(prefix))
         written = (*(Token(part="special", text=name) for name in names), *answer.tokens[:-1])
         count, device = len(answer.ids), loaded.model.device
