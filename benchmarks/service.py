@@ -4,9 +4,8 @@ Both sides do the same work on the same model: the SDK in this process, by threa
 serve` in a process of its own, on a real socket. Asked by 1 client and by 50 at once: the time of a request
 (p50, p99), and how many are answered in a second.
 
-One pass at a time goes through a model, so 50 clients wait for one another. HTTP takes them in turn; the
-SDK's threads are taken in no order, so that some wait long and most hardly at all: there, compare the answers
-per second.
+One pass at a time goes through a model, so 50 clients wait for one another: both sides take them in the order
+in which they came, so that a request takes about as long as 50 passes.
 """
 
 from __future__ import annotations
