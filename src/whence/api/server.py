@@ -18,7 +18,7 @@ from whence.api.service import about, explanations, openapi, problems
 from whence.api.service.access import Access
 from whence.api.service.bodies import FIELDS
 from whence.api.service.guard import Cors, Guard
-from whence.api.service.logs import configure
+from whence.api.service.logs import configure, describe, log
 from whence.api.service.models import Model
 from whence.api.service.problems import ProblemError
 from whence.api.service.settings import Settings
@@ -70,8 +70,11 @@ async def _preloading(service: Service) -> AsyncIterator[None]:
     """Load in the background, so that the server says meanwhile that it is not ready yet."""
 
     async def load(model: Model) -> None:
-        with suppress(ProblemError):  # the log has it, and /readyz goes on saying that it is not ready
+        try:
             await model.load()
+        except Exception as error:  # noqa: BLE001 - nobody else hears of it; /readyz says that it failed
+            if not isinstance(error, ProblemError):  # the log has those
+                log.error("the model %s cannot be loaded", model.name, extra={"fields": describe(error)})
 
     tasks = [asyncio.create_task(load(model)) for model in service.models.values() if model.preload]
     yield

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
+from starlette.testclient import TestClient
 from tests.api.server.conftest import Server, Start, assert_problem, body, connect
 
+from whence.api.server import create_app
+from whence.api.service.logs import JsonLines
 from whence.api.service.problems import ProblemError
 from whence.api.service.queue import Queue
+from whence.api.service.settings import ModelSettings, Settings
 from whence.api.service.store import Kept, Store
+from whence.providers.base import Capabilities
+from whence.providers.fake import FakeProvider
 
 
 def kept(name: str, size: int = 10, weights: int = 0) -> Kept:
@@ -104,11 +111,31 @@ def test_who_finds_a_long_queue_is_told_to_stay_away_longer() -> None:
 def test_a_server_whose_model_cannot_be_loaded_is_not_ready_and_serves_the_others(unready: Server) -> None:
     unready.wait_for(lambda: "cannot be loaded" in unready.logged)
     response = unready.get("/readyz")
-    assert_problem(response, 503, "not-ready")
-    assert response.headers["retry-after"]
+    document = assert_problem(response, 503, "model-load")
+    assert "missing" in document["detail"]
+    assert "retry-after" not in response.headers
     assert unready.get("/healthz").status_code == 200
     with connect(unready) as client:
         assert client.post("/v1/explanations", json=body()).status_code == 200
+
+
+def test_a_load_that_fails_unexpectedly_is_logged_without_its_message(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(self: FakeProvider) -> Capabilities:
+        raise RuntimeError("a message that may hold text")
+
+    monkeypatch.setattr(FakeProvider, "capabilities", fail)
+    app = create_app(Settings(models={"broken": ModelSettings(provider="fake")}))
+    with TestClient(app, base_url="http://localhost") as client:
+        while (response := client.get("/readyz")).json()["type"] == "/problems/not-ready":
+            assert response.headers["retry-after"]
+    assert response.json()["type"] == "/problems/model-load"
+    assert "broken" in response.json()["detail"]
+    (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    line = json.loads(JsonLines().format(record))
+    assert (line["message"], line["exception"]) == ("the model broken cannot be loaded", "RuntimeError")
+    assert "may hold text" not in json.dumps(line)
 
 
 def test_a_model_that_is_loaded_at_the_start_makes_it_ready(server: Server) -> None:

@@ -10,9 +10,11 @@ from typing import Any
 import httpx
 import pytest
 from tests.api.server.conftest import (
+    FOREVER_SECONDS,
     LIMITS,
     PATIENCE_SECONDS,
     Server,
+    Start,
     assert_problem,
     body,
     connect,
@@ -190,3 +192,26 @@ def test_what_is_known_to_be_wrong_before_has_a_status(
     ask: Ask, changes: dict[str, Any], status: int
 ) -> None:
     assert ask(**changes, headers={"Accept": "text/event-stream"}).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("latency_seconds", "shutdown_seconds", "last"), [(3, 60, "explanation"), (FOREVER_SECONDS, 2, "problem")]
+)
+def test_a_stream_has_its_last_event_when_the_server_is_told_to_end(
+    start: Start, latency_seconds: float, shutdown_seconds: int, last: str
+) -> None:
+    server = start(
+        f"[server]\nshutdown_seconds = {shutdown_seconds}\n"
+        f'[models.fake]\nprovider = "fake"\nlatency_s = {latency_seconds}\n'
+    )
+    with (
+        connect(server, headers={"Accept": "text/event-stream"}) as client,
+        client.stream("POST", "/v1/explanations", json=body()) as response,
+    ):
+        server.wait_for(lambda: server.figure("whence_running", model="fake") == 1)
+        server.process.terminate()
+        name, document = events(response.read().decode())[-1]
+    assert name == last
+    if last == "problem":
+        assert (document["type"], document["status"]) == ("/problems/shutting-down", 503)
+    server.process.wait(PATIENCE_SECONDS)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 
 import httpx
@@ -86,6 +88,43 @@ def test_an_unknown_path_and_method_are_not_written(server: Server, client: http
     identity = client.request("BREW", "/coffee").headers["x-request-id"]
     line = server.line_of(identity)
     assert (line["method"], line["route"]) == ("unmatched", "unmatched")
+
+
+def test_an_odd_method_is_neither_logged_nor_a_label(server: Server, client: httpx.Client) -> None:
+    response = client.request("SECRETMETHOD", "/healthz")
+    assert response.status_code == 405
+    line = server.line_of(response.headers["x-request-id"])
+    assert (line["method"], line["route"]) == ("other", "/healthz")
+    assert server.figure("whence_requests_total", method="other", route="/healthz", status="405") >= 1
+    assert "SECRETMETHOD" not in server.logged + server.get("/metrics").text
+
+
+LIBRARIES = f"""
+import logging
+from whence.api.service.logs import configure, take_over
+
+logging.getLogger("uvicorn.access").propagate = False
+configure("info")
+import huggingface_hub, torch, transformers
+take_over()
+for name in ("transformers", "transformers.models.gpt2", "huggingface_hub", "torch.fx"):
+    logging.getLogger(name).warning("{MARK}")
+logging.getLogger("uvicorn.access").info("{MARK}")
+"""
+
+
+def test_a_library_with_handlers_of_its_own_writes_only_places() -> None:
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", LIBRARIES], capture_output=True, text=True, check=True
+    )
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [line["logger"] for line in lines if line.get("place", "").startswith("<string>")] == [
+        "transformers",
+        "transformers.models.gpt2",
+        "huggingface_hub",
+        "torch.fx",
+    ]
+    assert MARK not in done.stdout + done.stderr
 
 
 def test_what_the_suite_sends_is_remembered(ask: Ask) -> None:

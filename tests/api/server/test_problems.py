@@ -190,15 +190,19 @@ def test_what_is_no_http_is_a_problem(server: Server, data: bytes) -> None:
     assert json.loads(content)["type"] == "/problems/bad-request"
 
 
-@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example:80", ""])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example:80", "", b"localhost:\xb2"]
+)
 @pytest.mark.parametrize("path", ["/healthz", "/v1/models", "/docs", "/nowhere"])
-def test_another_host_is_421(client: httpx.Client, host: str, path: str) -> None:
-    response = client.get(path, headers={"Host": host})
+def test_another_host_is_421(client: httpx.Client, host: str | bytes, path: str) -> None:
+    response = client.get(path, headers=[(b"Host", host)] if isinstance(host, bytes) else {"Host": host})
     assert_problem(response, 421, "unknown-host")
     assert "evil" not in response.text
 
 
-@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:9", "127.0.0.1:1", "[::1]", "[::1]:8000"])
+@pytest.mark.parametrize(
+    "host", ["localhost", "localhost:", "LOCALHOST:9", "127.0.0.1:1", "[::1]", "[::1]:8000"]
+)
 def test_this_machine_has_several_names(client: httpx.Client, host: str) -> None:
     assert client.get("/healthz", headers={"Host": host}).status_code == 200
 

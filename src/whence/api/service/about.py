@@ -68,7 +68,15 @@ def routes(service: Service) -> APIRouter:
     @router.get("/readyz", tags=["server"], responses=problems(503))
     async def readyz() -> Status:
         """The models that are to be loaded at the start are there."""
-        if not all(model.loaded for model in service.models.values() if model.preload):
+        missing = [model for model in service.models.values() if model.preload and not model.loaded]
+        if failed := [model.name for model in missing if model.load_failed]:
+            raise ProblemError(
+                503,
+                "model-load",
+                "A model cannot be loaded.",
+                f"The log of the server says why: {', '.join(failed)}.",
+            )
+        if missing:
             raise ProblemError(
                 503, "not-ready", "Models are being loaded.", "Ask again.", headers={"Retry-After": "5"}
             )

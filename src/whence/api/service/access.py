@@ -13,6 +13,9 @@ from whence.api.service.metrics import Metrics
 from whence.api.service.problems import ProblemError, unexpected
 
 UNMATCHED = "unmatched"
+METHODS = frozenset({"GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"})
+OTHER_METHOD = "other"
+"""HTTP takes any word for a method: no client may write its own into the log, or make a label of it."""
 
 
 class Access:
@@ -54,7 +57,8 @@ class Access:
         finally:
             seconds = time.monotonic() - began
             route = getattr(scope.get("route"), "path", UNMATCHED)
-            method = scope["method"] if route != UNMATCHED else UNMATCHED
+            method = scope["method"] if scope["method"] in METHODS else OTHER_METHOD
+            method = method if route != UNMATCHED else UNMATCHED
             self._metrics.requests.labels(method, route, str(status)).inc()
             self._metrics.request_seconds.labels(route).observe(seconds)
             fields = {

@@ -9,6 +9,7 @@ import re
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
+import anyio
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.responses import HTMLResponse
@@ -22,7 +23,7 @@ from whence.api.service.problems import ProblemError, from_whence, unexpected
 from whence.api.service.state import Service
 from whence.api.service.store import Kept
 from whence.api.service.tensor import AttentionChunk, View
-from whence.api.service.work import Steps, explain, while_connected
+from whence.api.service.work import Steps, explain, until_shutdown, while_connected
 from whence.explain.render.html import to_html
 from whence.explain.schema import Explanation
 from whence.explain.tensor import BlockName
@@ -31,6 +32,8 @@ from whence.providers.errors import WhenceError
 EVENT_STREAM = "text/event-stream"
 POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)">')
 LARGEST_INDEX = 2**31 - 1
+FAREWELL_SECONDS = 1
+"""The last of `shutdown_seconds`: a stream that is not done says so before uvicorn closes it."""
 Attention = Annotated[
     View,
     Query(description="Of the attention tensor: nothing, all but the weights of the heads, or everything."),
@@ -78,7 +81,12 @@ def routes(service: Service) -> APIRouter:
         arguments = body.to_arguments()
         if EVENT_STREAM in request.headers.get("accept", ""):
             model.queue.require_room()  # while there is still a status to say so
-            return EventSourceResponse(_events(request, model, arguments, attention))
+            shutdown = anyio.Event()
+            return EventSourceResponse(
+                _events(request, model, arguments, attention, shutdown),
+                shutdown_event=shutdown,
+                shutdown_grace_period=service.settings.server.shutdown_seconds,
+            )
         explanation = await while_connected(
             request,
             explain(model, arguments, service.metrics),
@@ -106,10 +114,12 @@ def routes(service: Service) -> APIRouter:
         return document
 
     async def _events(
-        request: Request, model: Model, arguments: dict[str, Any], attention: View
+        request: Request, model: Model, arguments: dict[str, Any], attention: View, shutdown: anyio.Event
     ) -> AsyncIterator[ServerSentEvent]:
         steps = Steps()
-        task = asyncio.create_task(explain(model, arguments | {"progress": steps.report}, service.metrics))
+        work = explain(model, arguments | {"progress": steps.report}, service.metrics)
+        seconds = service.settings.server.shutdown_seconds - FAREWELL_SECONDS
+        task = asyncio.create_task(until_shutdown(work, shutdown, seconds=seconds))
         try:
             async for step in steps.during(task):
                 told = {"stage": step.stage, "done": step.done, "total": step.total}

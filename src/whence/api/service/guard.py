@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
@@ -14,6 +15,8 @@ from whence.api.service.problems import ProblemError, client_left
 from whence.api.service.settings import ServerSettings
 
 NO_OWNER = ""
+PORT = re.compile(r":[0-9]*\Z")
+"""At the end of a Host header; it may be empty (RFC 3986, 3.2.3)."""
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/docs", "/openapi.json"})
 """What needs no key: whether the server is up, and the documentation, which says nothing of this server."""
 
@@ -104,9 +107,7 @@ class Guard:
 
 def _check_host(headers: Headers, hosts: frozenset[str]) -> None:
     """A page of another site can let a browser ask us under a name of its own; not under ours."""
-    named, colon, port = headers.get("host", "").lower().rpartition(":")
-    host = named if colon and port.isdigit() else headers.get("host", "").lower()
-    if host not in hosts:
+    if PORT.sub("", headers.get("host", "").lower()) not in hosts:
         raise ProblemError(
             421,
             "unknown-host",

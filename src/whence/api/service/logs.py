@@ -18,6 +18,8 @@ from types import TracebackType
 
 OWN = "whence.server"
 TRUSTED = (OWN, "uvicorn.error")
+ACCESS = "uvicorn.access"
+"""uvicorn has switched it off, and looks at `propagate` to see that: it would write paths and queries."""
 
 log = logging.getLogger(OWN)
 
@@ -59,9 +61,24 @@ def configure(level: str) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    take_over()
     logging.captureWarnings(True)
     sys.unraisablehook = lambda hook: _report(hook.exc_value)
     threading.excepthook = lambda hook: _report(hook.exc_value)
+
+
+def take_over() -> None:
+    """Leave no logger a way of its own to stderr; again after each import of a library that makes such ones.
+
+    transformers, huggingface_hub and torch give theirs handlers, past which ours never hears of a record.
+    Where `configure` was not called, the loggers are those of the program that serves the application.
+    """
+    if not any(isinstance(handler.formatter, JsonLines) for handler in logging.root.handlers):
+        return
+    for name, logger in list(logging.root.manager.loggerDict.items()):
+        if isinstance(logger, logging.Logger) and name != ACCESS:
+            logger.handlers.clear()
+            logger.propagate = True
 
 
 def _report(error: BaseException | None) -> None:

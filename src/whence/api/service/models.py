@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from whence.api.background import submit
 from whence.api.sdk import Explainer
-from whence.api.service.logs import log
+from whence.api.service.logs import log, take_over
 from whence.api.service.problems import ProblemError
 from whence.api.service.queue import Queue
 from whence.api.service.settings import ModelName, ModelSettings
@@ -44,6 +44,7 @@ class Model:
         self.preload = settings.preload
         self.timeout_seconds = settings.timeout_seconds
         self.queue = Queue(max_running=settings.max_running, max_waiting=settings.max_waiting)
+        self.load_failed = False
         self._capabilities: Capabilities | None = None
         try:
             self._provider = resolve(settings.provider, **settings.options)
@@ -63,11 +64,19 @@ class Model:
         try:
             self._capabilities = await asyncio.wrap_future(submit(self._provider.capabilities))
         except WhenceError as error:
+            self.load_failed = True
             # No request is read here, so this message holds no text of one; it may hold a path of ours.
             log.error("the model %s cannot be loaded: %s", self.name, error)
             raise ProblemError(
                 500, "model-load", "The model cannot be loaded.", "The log of the server says why."
             ) from error
+        except Exception:
+            self.load_failed = True
+            raise
+        else:
+            self.load_failed = False
+        finally:
+            take_over()  # it is now that the libraries of a model are imported
 
     async def explain(self, arguments: Mapping[str, Any]) -> Explanation:
         """Wait for a turn, load the model where that is not done, and explain.

@@ -1,4 +1,9 @@
-"""Every error as an RFC 9457 problem: a stable type, a status, a sentence, and never what was sent."""
+"""Every error as an RFC 9457 problem: a stable type, a status, and a sentence.
+
+Fields that are not valid are never repeated. An error of whence may name the parameter, method or layer
+that was sent, and one of a model (RenderError, CaptureError) may quote a library: to the client that asked,
+and not to the log.
+"""
 
 from __future__ import annotations
 
@@ -97,6 +102,16 @@ def from_whence(error: errors.WhenceError) -> ProblemError:
 def client_left() -> ProblemError:
     """Nobody reads this one: its status, as nginx has it, stands in the log and in the metrics."""
     return ProblemError(499, "client-left", "The client left.", "Its work was cancelled.")
+
+
+def shutting_down() -> ProblemError:
+    """The server ends, and what it was asked is not done."""
+    return ProblemError(
+        503,
+        "shutting-down",
+        "The server is shutting down.",
+        "The explanation was not done in time. Ask again.",
+    )
 
 
 def unexpected() -> ProblemError:

@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import anyio
 from fastapi import Request
 
 from whence.api.service.metrics import Metrics
 from whence.api.service.models import Model
-from whence.api.service.problems import ProblemError, client_left, from_whence
+from whence.api.service.problems import ProblemError, client_left, from_whence, shutting_down
 from whence.explain.schema import Explanation
 from whence.providers.base import Step
 from whence.providers.errors import WhenceError
@@ -33,6 +34,26 @@ async def while_connected(
         return task.result()
     finally:
         task.cancel()
+
+
+async def until_shutdown(
+    work: Coroutine[Any, Any, Answer], shutdown: anyio.Event, *, seconds: float
+) -> Answer:
+    """What `work` gives, if it is done so many seconds after `shutdown`. Raises the 503 problem."""
+
+    async def wait() -> None:
+        await shutdown.wait()
+        await asyncio.sleep(seconds)
+
+    task, end = asyncio.ensure_future(work), asyncio.ensure_future(wait())
+    try:
+        await asyncio.wait({task, end}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise shutting_down()
+        return task.result()
+    finally:
+        task.cancel()
+        end.cancel()
 
 
 class Steps:
