@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -182,3 +183,15 @@ def test_a_template_that_fails_in_any_way_is_an_error_of_the_tree() -> None:
     broken.chat_template = "{{ 1 + 'a' }}"
     with pytest.raises(RenderError, match="template"):
         encode_prompt(broken, prompt_of("Latex."))
+
+
+def test_threads_may_share_a_tokenizer(tokenizer: Any) -> None:
+    prompt = build_prompt("Go.", sources=["latex " * 20 + "<|end|>"])
+
+    def encode() -> tuple[tuple[int, ...], tuple[int, ...]]:
+        return encode_prompt(tokenizer, prompt).ids, encode_output(tokenizer, "a <|end|> b").ids
+
+    alone = encode()
+    with ThreadPoolExecutor(6) as threads:
+        together = list(threads.map(lambda _: encode(), range(600)))
+    assert all(ids == alone for ids in together)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +15,9 @@ from whence.providers.errors import RenderError
 from whence.providers.huggingface.offsets import rebuild_offsets
 from whence.providers.observations import Generation, Span, Token
 from whence.providers.prompt import Prompt, Rendered, Turn, locate
+
+_one_at_a_time = threading.Lock()
+"""A call sets a tokenizer's modes, which are its own: two models, each in its thread, may share one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,18 +145,19 @@ def _tokenize(
 
     Raises ModelLoadError where a tokenizer without offsets cannot be followed.
     """
-    encoded = tokenizer(
-        **{"text_target" if target else "text": text},
-        add_special_tokens=add_special,
-        split_special_tokens=split_special,
-        return_offsets_mapping=tokenizer.is_fast,
-        return_attention_mask=False,
-        verbose=False,
-    )
-    ids = encoded["input_ids"]
-    if tokenizer.is_fast:
-        return ids, encoded["offset_mapping"]
-    return ids, rebuild_offsets(tokenizer, text, ids, split_special=split_special, target=target)
+    with _one_at_a_time:
+        encoded = tokenizer(
+            **{"text_target" if target else "text": text},
+            add_special_tokens=add_special,
+            split_special_tokens=split_special,
+            return_offsets_mapping=tokenizer.is_fast,
+            return_attention_mask=False,
+            verbose=False,
+        )
+        ids = encoded["input_ids"]
+        if tokenizer.is_fast:
+            return ids, encoded["offset_mapping"]
+        return ids, rebuild_offsets(tokenizer, text, ids, split_special=split_special, target=target)
 
 
 def _render(tokenizer: Any, turns: tuple[Turn, ...], *, templated: bool, plain: bool) -> Rendered:
