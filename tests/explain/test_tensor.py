@@ -7,7 +7,7 @@ import gzip
 import json
 import struct
 import tracemalloc
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -714,6 +714,9 @@ class Blind:
 
     def lacks(self, capabilities: Capabilities) -> str | None:
         return None
+
+    def check(self, parameters: Mapping[str, object], capabilities: Capabilities) -> None:
+        pass
 
     async def run(self, task: Task) -> Finding:
         finding = await NativeAttention().run(replace(task, watcher=None, parameters={}))
