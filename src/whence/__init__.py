@@ -13,15 +13,19 @@ from whence.version import __version__
 
 if TYPE_CHECKING:
     from whence.api.sdk import Explainer as Explainer
+    from whence.explain.budget import Budget as Budget
     from whence.explain.keeper import KeepAttention as KeepAttention
+    from whence.explain.plan import Plan as Plan
     from whence.explain.result import Result as Result
     from whence.explain.schema import Explanation as Explanation
     from whence.explain.schema import Passage as Passage
     from whence.explain.schema import Segment as Segment
     from whence.explain.schema import Target as Target
     from whence.explain.tensor import AttentionBlock as AttentionBlock
+    from whence.providers.base import Prices as Prices
     from whence.providers.base import Provider as Provider
     from whence.providers.base import Step as Step
+    from whence.providers.errors import BudgetError as BudgetError
     from whence.providers.errors import CaptureError as CaptureError
     from whence.providers.errors import ContextLengthError as ContextLengthError
     from whence.providers.errors import EmptyOutputError as EmptyOutputError
@@ -32,12 +36,16 @@ if TYPE_CHECKING:
     from whence.providers.errors import NameUnknownError as NameUnknownError
     from whence.providers.errors import NoSourceError as NoSourceError
     from whence.providers.errors import ProviderError as ProviderError
+    from whence.providers.errors import RateLimitError as RateLimitError
     from whence.providers.errors import RenderError as RenderError
+    from whence.providers.errors import TemporaryError as TemporaryError
     from whence.providers.errors import TextError as TextError
+    from whence.providers.errors import UnavailableError as UnavailableError
     from whence.providers.errors import UnknownLayerError as UnknownLayerError
     from whence.providers.errors import UnknownMethodError as UnknownMethodError
     from whence.providers.errors import UnknownModelError as UnknownModelError
     from whence.providers.errors import UnknownProviderError as UnknownProviderError
+    from whence.providers.errors import UnknownScorerError as UnknownScorerError
     from whence.providers.errors import UnsupportedError as UnsupportedError
     from whence.providers.errors import WhenceError as WhenceError
     from whence.providers.fake import FakeProvider as FakeProvider
@@ -46,6 +54,7 @@ if TYPE_CHECKING:
     from whence.providers.prompt import Source as Source
 
 _ERRORS = (
+    "BudgetError",
     "CaptureError",
     "ContextLengthError",
     "EmptyOutputError",
@@ -56,17 +65,22 @@ _ERRORS = (
     "NameUnknownError",
     "NoSourceError",
     "ProviderError",
+    "RateLimitError",
     "RenderError",
+    "TemporaryError",
     "TextError",
+    "UnavailableError",
     "UnknownLayerError",
     "UnknownMethodError",
     "UnknownModelError",
     "UnknownProviderError",
+    "UnknownScorerError",
     "UnsupportedError",
     "WhenceError",
 )
 _HOMES = {
     "AttentionBlock": "whence.explain.tensor",
+    "Budget": "whence.explain.budget",
     "Explainer": "whence.api.sdk",
     "Explanation": "whence.explain.schema",
     "FakeProvider": "whence.providers.fake",
@@ -74,6 +88,8 @@ _HOMES = {
     "KeepAttention": "whence.explain.keeper",
     "Message": "whence.providers.prompt",
     "Passage": "whence.explain.schema",
+    "Plan": "whence.explain.plan",
+    "Prices": "whence.providers.base",
     "Provider": "whence.providers.base",
     "Result": "whence.explain.result",
     "Segment": "whence.explain.schema",

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -72,6 +73,86 @@ def whence(tmp_path: Path) -> Run:
 def python(tmp_path: Path) -> Run:
     """Run some code in a Python of its own, which must end by itself."""
     return lambda code: run([sys.executable, "-W", "error", "-c", code], tmp_path, b"")
+
+
+PROVIDERS = '''
+import os
+from whence.providers.base import Prices
+from whence.providers.errors import RateLimitError, UnavailableError
+from whence.providers.fake import FakeProvider
+
+class Counting(FakeProvider):
+    """Leaves a mark in a file whenever it is asked."""
+
+    async def generate(self, *arguments, **options):
+        self._mark()
+        return await super().generate(*arguments, **options)
+
+    async def score(self, *arguments, **options):
+        self._mark()
+        return await super().score(*arguments, **options)
+
+    def _mark(self):
+        with open(os.environ["MARKS"], "a") as file:
+            file.write("x")
+
+def paid():
+    prices = Prices(input_per_million=1e6, output_per_million=2e6, currency="EUR")
+    return Counting(access="text", prices=prices)
+
+def unpriced():
+    return Metered(access="text")
+
+class Metered(Counting):
+    async def capabilities(self):
+        import dataclasses
+        return dataclasses.replace(await super().capabilities(), metered=True)
+
+def slow():
+    return Counting(access="logprobs", latency_s=0.2, max_in_flight=2)
+
+def limited():
+    busy = RateLimitError("too many requests", retry_after_seconds=7.2)
+    return FakeProvider(access="text", faults=[busy] * 9, deadline_seconds=0.5)
+
+def away():
+    return FakeProvider(access="text", faults=[UnavailableError("overloaded")] * 9, deadline_seconds=0.5)
+'''
+MAIN = """
+import sys
+sys.path.insert(0, sys.argv.pop(1))
+from whence.providers.registry import PROVIDERS, Entry
+for name in ("Counting", "Metered", "paid", "unpriced", "slow", "limited", "away"):
+    PROVIDERS[name.lower()] = Entry(factory=f"made_up:{name}", about="made up")
+from whence.api.cli import main
+main()
+"""
+
+
+@dataclass(frozen=True)
+class Marked:
+    """The program with more providers, those of PROVIDERS, and how often they were asked."""
+
+    command: list[str]
+    environment: dict[str, str]
+
+    @property
+    def asked(self) -> int:
+        """How many calls reached a provider so far."""
+        marks = Path(self.environment["MARKS"])
+        return len(marks.read_text()) if marks.exists() else 0
+
+    def __call__(self, *arguments: str, stdin: bytes = b"") -> CompletedProcess[str]:
+        """Run it on pipes."""
+        folder = Path(self.environment["MARKS"]).parent
+        return run([*self.command, *arguments], folder, stdin, **self.environment)
+
+
+@pytest.fixture
+def marked(tmp_path: Path) -> Marked:
+    """Its command line, for a process of its own."""
+    (tmp_path / "made_up.py").write_text(PROVIDERS)
+    return Marked([sys.executable, "-c", MAIN, str(tmp_path)], {"MARKS": str(tmp_path / "marks")})
 
 
 @pytest.fixture(scope="session")

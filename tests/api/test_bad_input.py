@@ -358,18 +358,26 @@ SDK_CASES: dict[str, tuple[Callable[[], Explainer], dict[str, Any], type[w.Whenc
         w.InputError,
         "attention is 'u4'; give True, False, 'u8', 'float16' or a KeepAttention",
     ),
-    "a budget": (fake, {"budget": 5}, w.UnsupportedError, "budget="),
+    "a budget that is a number": (
+        fake,
+        {"budget": 5},
+        w.InputError,
+        "the budget cannot be understood (budget: Input should be a valid dictionary or instance of Budget); "
+        "write Budget(calls=100)",
+    ),
+    "a budget of something else": (fake, {"budget": {"dollars": 5}}, w.InputError, "dollars: Extra inputs"),
+    "a negative budget": (fake, {"budget": {"calls": -1}}, w.InputError, "calls: Input should be greater"),
+    "a budget for nothing": (
+        fake,
+        {"budget": {"calls": 0}},
+        w.BudgetError,
+        "the budget of 0 calls does not allow the cheapest plan for attention: 2 calls are more than 0",
+    ),
     "a provider of text, asked for attention": (
         lambda: Explainer(FakeProvider(access="text")),
         {"method": "attention"},
         w.UnsupportedError,
         "attention needs weights; this provider gives text. fake can serve: ",
-    ),
-    "a provider of text, asked for anything": (
-        lambda: Explainer(FakeProvider(access="text")),
-        {},
-        w.UnsupportedError,
-        "attention needs weights; this provider gives text",
     ),
     "one text for the sources": (fake, {"sources": SOURCE}, w.InputError, "pass a list: sources=[text]"),
     "one Source for the sources": (

@@ -133,6 +133,28 @@ def test_cancelling_a_task_asks_nothing_more() -> None:
     assert provider.calls == 3
 
 
+def test_cancelling_an_ablation_pays_for_nothing_more() -> None:
+    provider = FakeProvider(access="logprobs", latency_s=0.1, max_in_flight=2)
+    explainer = Explainer(provider)
+    sources = [" ".join(f"Word {number}." for number in range(20))]
+
+    async def go_away() -> int:
+        task = asyncio.create_task(explainer.aexplain("Do.", sources=sources, method="leave_one_out"))
+        while provider.calls < 5:  # noqa: ASYNC110 - it counts, and tells nobody
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        asked = provider.calls
+        await asyncio.sleep(5 * provider.latency_s)
+        return asked
+
+    asked = asyncio.run(go_away())
+    assert provider.calls == asked, "it went on to ask"
+    assert asked < 10
+    explainer.explain("Do.", sources=["alpha"], method="leave_one_out")
+
+
 def test_a_time_limit_ends_an_explanation_at_once() -> None:
     provider = FakeProvider(latency_s=FOREVER_S)
 
@@ -266,7 +288,8 @@ def test_what_a_callback_raises_reaches_a_task() -> None:
 
 def test_an_error_reaches_a_task_as_it_reaches_a_caller_who_waits() -> None:
     async def ask() -> None:
-        await Explainer(FakeProvider(access="text")).aexplain("Do.", sources=["alpha"])
+        explainer = Explainer(FakeProvider(access="text"))
+        await explainer.aexplain("Do.", sources=["alpha"], method="attention")
 
     with pytest.raises(whence.UnsupportedError):
         asyncio.run(ask())

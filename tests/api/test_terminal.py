@@ -96,6 +96,21 @@ def test_a_terminal_gets_colour_progress_and_the_source_in_full(terminal: Start,
     assert shown.drawn.count(b"\x1b[?25h") >= shown.drawn.count(b"\x1b[?25l"), "the cursor stays hidden"
 
 
+def test_a_terminal_sees_the_calls_of_how_many_and_a_plan_as_a_table(terminal: Start, tmp_path: Path) -> None:
+    (tmp_path / "note.txt").write_text("alpha is here. nothing there. beta is there.")
+    shown = terminal(
+        "explain", "-m", "fake", "note.txt", "--method", "leave_one_out", "--set", "value=logprob"
+    )
+    assert shown.finish() == 0
+    assert re.search(r"removing passages [^\n]*\d+/5", shown.text)
+    planned = terminal("explain", "-m", "fake", "note.txt", "--method", "leave_one_out", "--dry-run")
+    assert planned.finish() == 0
+    lines = [line.split() for line in planned.text.splitlines()]
+    assert ["calls", "tokens", "read", "tokens", "written"] in lines
+    assert [line[1] for line in lines if line[:1] == ["total"]] == ["5"]
+    assert "removing passages" not in planned.text
+
+
 def test_an_error_is_red_on_a_terminal(terminal: Start) -> None:
     shown = terminal("explain", "-m", "fake", "missing.txt")
     assert shown.finish() == 2

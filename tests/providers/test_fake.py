@@ -12,8 +12,15 @@ import anyio
 import numpy as np
 import pytest
 
-from whence.providers.base import Access, Attends, Capabilities, Provider, Scores, Step
-from whence.providers.errors import EmptyOutputError, TextError, UnknownLayerError, UnsupportedError
+from whence.providers.base import Access, Attends, Capabilities, Counts, Prices, Provider, Scores, Step
+from whence.providers.errors import (
+    EmptyOutputError,
+    RateLimitError,
+    TextError,
+    UnavailableError,
+    UnknownLayerError,
+    UnsupportedError,
+)
 from whence.providers.fake import EXAMPLE_RULES, FakeProvider, Rule
 from whence.providers.observations import AttentionQuery, AttentionRows, Generation, TokenScores
 from whence.providers.prompt import Message, Prompt, Source, build_prompt
@@ -297,7 +304,9 @@ def test_an_output_that_cannot_be_explained_is_refused(output: str, error: type[
 def test_access_decides_what_can_be_seen(access: Access, expected: Capabilities) -> None:
     provider = FakeProvider(access=access)
     capabilities = anyio.run(provider.capabilities)
-    assert replace(capabilities, refused={}, layers=(), heads=0) == expected
+    assert replace(capabilities, refused={}, layers=(), heads=0) == replace(
+        expected, deterministic=True, max_in_flight=4, deadline_seconds=60.0
+    )
     assert set(capabilities.refused) == {"rollout", "value_weighted"}
     assert generate(provider, prompt_of(CUES)).text == OUTPUT
     if expected.scores:
@@ -423,3 +432,80 @@ def test_noise_is_the_chance_that_a_sentence_is_left_out() -> None:
     for known in KNOWN:
         assert sum(known.text not in text for text in texts) / 500 == pytest.approx(0.2, abs=0.06)
     assert generate(FakeProvider(noise=1.0), prompt_of(CUES)).text == "Nothing is known."
+
+
+# --- what a service may do ---
+
+
+def test_faults_come_in_the_order_of_the_calls_and_then_no_more() -> None:
+    faults = [RateLimitError("slow down"), None, UnavailableError("down")]
+    provider = FakeProvider(faults=faults)
+    for fault in (*faults, None, None):
+        if fault is None:
+            assert generate(provider, prompt_of(CUES)).text == OUTPUT
+        else:
+            with pytest.raises(type(fault)) as caught:
+                generate(provider, prompt_of(CUES))
+            assert caught.value is fault
+    assert provider.calls == 5, "one that fails is a call, too"
+
+
+@pytest.mark.parametrize("ask", [score, lambda p, prompts: attend(p, prompts[0])])
+def test_a_fault_is_raised_whatever_is_asked(
+    ask: Callable[[FakeProvider, list[Prompt]], object],
+) -> None:
+    fault = UnavailableError("down")
+    with pytest.raises(UnavailableError) as caught:
+        ask(FakeProvider(faults=[fault]), [prompt_of(CUES)])
+    assert caught.value is fault
+
+
+def test_a_fault_comes_after_the_latency_and_leaves_nobody_in_flight() -> None:
+    provider = FakeProvider(faults=[UnavailableError("down")], latency_s=0.05)
+    began = time.monotonic()
+    with pytest.raises(UnavailableError):
+        generate(provider, prompt_of([]))
+    assert time.monotonic() - began >= 0.05
+    assert (provider._in_flight, provider.most_in_flight) == (0, 1)
+
+
+def test_most_in_flight_is_how_many_were_asked_at_once() -> None:
+    provider = FakeProvider(latency_s=0.02)
+
+    async def main() -> None:
+        for number in (2, 7, 3):
+            async with anyio.create_task_group() as group:
+                for _ in range(number):
+                    group.start_soon(lambda: provider.generate(prompt_of([]), max_tokens=5, seed=0))
+
+    anyio.run(main)
+    assert provider.most_in_flight == 7, "it counts; whoever asks keeps to max_in_flight"
+    assert provider._in_flight == 0
+
+
+def test_what_is_said_of_calls_and_prices_is_what_was_configured() -> None:
+    plain = anyio.run(FakeProvider().capabilities)
+    assert (plain.max_in_flight, plain.deadline_seconds) == (4, 60.0)
+    assert (plain.metered, plain.prices) == (False, None)
+    prices = Prices(input_per_million=3, output_per_million=15, currency="EUR")
+    given = anyio.run(FakeProvider(max_in_flight=9, deadline_seconds=None, prices=prices).capabilities)
+    assert (given.max_in_flight, given.deadline_seconds) == (9, None)
+    assert (given.metered, given.prices) == (True, prices)
+    assert prices.money(2_000_000, 100_000) == pytest.approx(7.5)
+
+
+def test_it_repeats_itself_only_without_noise() -> None:
+    assert anyio.run(FakeProvider().capabilities).deterministic
+    assert not anyio.run(FakeProvider(noise=0.1).capabilities).deterministic
+
+
+@pytest.mark.parametrize("access", get_args(Access))
+def test_tokens_are_counted_for_nothing_as_they_are_read(access: Access) -> None:
+    provider = FakeProvider(access=access)
+    assert isinstance(provider, Counts)
+    for prompt in (prompt_of(CUES), prompt_of([]), build_prompt("Go.", sources=["a b"], system="Be brief.")):
+        counted = anyio.run(provider.count_tokens, prompt)
+        assert provider.calls == 0
+        assert counted == generate(FakeProvider(), prompt).prompt_tokens
+        assert counted == score(FakeProvider(), [prompt])[0].prompt_tokens
+    assert anyio.run(provider.count_tokens, build_prompt("Go.", sources=["a b"])) == 8

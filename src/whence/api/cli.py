@@ -8,20 +8,19 @@ from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from whence.api.files import STANDARD_INPUT, read_source
-from whence.api.progress import shown_on
-from whence.api.sdk import Explainer
+from whence.api.options import to_budget, to_parameters
 from whence.api.service.keys import hash_key, make_key
+from whence.api.show import show
 from whence.demo.records import PROMPT, generate
+from whence.explain.budget import DEFAULT_BUDGET
 from whence.explain.methods import METHODS
-from whence.explain.render import FORMATS, save
-from whence.explain.render.text import to_terminal, to_text
 from whence.explain.schema import Explanation, TargetKind, TextKind
 from whence.providers.errors import (
     InputError,
@@ -36,14 +35,13 @@ from whence.version import __version__
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
 DEMO_SEED = 335
 DEMO_LAYER = 1
 """Where the bundled model looks things up: see benchmarks/demo_model.py."""
 LINE_CHARACTERS = 1000
 EPILOG = (
     "Exit codes: 0 explained; 1 the model or the machine failed; 2 the question could not be understood "
-    "(bad input, an unknown name, something this model cannot do); 130 interrupted."
+    "(bad input, an unknown name, something this model cannot do, a budget too small); 130 interrupted."
 )
 
 app = typer.Typer(
@@ -115,6 +113,15 @@ def explain(
         list[Path] | None,
         typer.Option("--out", "-o", help="Also write a file: .html, .json, .csv or .txt. May be repeated."),
     ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="A parameter of the method, such as masks=32 or value=similarity; the value is JSON, or "
+            "else text. An unknown name is answered with those that exist. May be repeated.",
+        ),
+    ] = None,
     layers: Annotated[str | None, typer.Option(help="Average these layers only, such as 0,3.")] = None,
     heads: Annotated[str | None, typer.Option(help="Average these heads only, such as 1,5.")] = None,
     detail: Annotated[
@@ -127,18 +134,43 @@ def explain(
         bool, typer.Option("--truncate", help="Leave out what does not fit into the model, and say so.")
     ] = False,
     max_tokens: Annotated[int, typer.Option(min=1, help="The longest answer, in tokens.")] = 512,
+    seed: Annotated[
+        int, typer.Option(min=0, help="What is drawn at random is the same for the same seed.")
+    ] = 0,
+    budget_calls: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help=f"The most calls of the model; {DEFAULT_BUDGET.calls} where calls cost money and no limit "
+            "is given.",
+        ),
+    ] = None,
+    budget_tokens: Annotated[
+        int | None, typer.Option(min=0, help="The most tokens, read and written together.")
+    ] = None,
+    budget_money: Annotated[
+        float | None, typer.Option(min=0, help="The most money, in the currency of the model's prices.")
+    ] = None,
+    budget_seconds: Annotated[
+        float | None, typer.Option(min=0, help="The most time, from the first call to the last.")
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Show what it would cost at most, and ask the model nothing."),
+    ] = False,
     top: Annotated[int, typer.Option(min=1, help="How many passages to list for each target.")] = 3,
 ) -> None:
     """Explain an answer by the parts of FILES it came from."""
     if not files and sys.stdin.isatty():
         raise InputError("no file is given; name a text file, or pipe a text in")
     sources = [read_source(path) for path in files or [STANDARD_INPUT]]
-    _show(
+    show(
         model,
         prompt,
         sources,
         out=out or [],
         top=top,
+        dry_run=dry_run,
         output=output_text,
         method=[name.strip() for name in method.split(",")],
         segment_by=segment_by,
@@ -147,7 +179,11 @@ def explain(
         attention=attention,
         truncate=truncate,
         max_tokens=max_tokens,
-        **_given(layers=layers, heads=heads),
+        seed=seed,
+        budget=to_budget(
+            calls=budget_calls, tokens=budget_tokens, money=budget_money, seconds=budget_seconds
+        ),
+        **to_parameters(settings or [], layers=layers, heads=heads),
     )
 
 
@@ -209,39 +245,11 @@ def demo(
     record = generate(DEMO_SEED)
     sources = [Source(text=record.text, name="record")]
     out = [out_dir / "demo.html", out_dir / "demo.json"]
-    _show("demo", PROMPT, sources, out=out, detail=True, layers=DEMO_LAYER)
+    show("demo", PROMPT, sources, out=out, detail=True, layers=DEMO_LAYER)
     Console(stderr=True, highlight=False, soft_wrap=True).print(
         f"These are the shares of layer {DEMO_LAYER}, in which this model looks things up. Other models have "
         "other such layers: whence explain averages all of them, unless --layers says which."
     )
-
-
-def _show(
-    model: str, prompt: str, sources: list[Source], *, out: list[Path], top: int = 3, **arguments: Any
-) -> None:
-    """Explain, print, and write the files. A file that could not be written is refused beforehand."""
-    for path in out:
-        if path.suffix.lower() not in FORMATS:
-            raise InputError(f"cannot write {path}: its ending says how; use one of {', '.join(FORMATS)}")
-        if not path.parent.is_dir():
-            raise InputError(f"cannot write {path}: there is no directory {path.parent}")
-        if path.is_dir():
-            raise InputError(f"cannot write {path}: it is a directory; give the path of a file")
-    screen = Console()
-    try:
-        with shown_on(Console(stderr=True)) as progress, Explainer(model) as explainer:
-            explanation = explainer.explain(prompt, sources=sources, progress=progress, **arguments)
-    except KeyboardInterrupt:
-        Console(stderr=True).print("interrupted")
-        raise typer.Exit(EXIT_INTERRUPTED) from None
-    if screen.is_terminal:
-        screen.print(to_terminal(explanation, k=top))
-    else:
-        typer.echo(to_text(explanation, k=top), nl=False)
-    for path in out:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(
-            f"wrote {save(explanation, path)}", markup=False
-        )
 
 
 def _import_server() -> tuple[ModuleType, ModuleType]:
@@ -253,18 +261,6 @@ def _import_server() -> tuple[ModuleType, ModuleType]:
         if missing == "whence":
             raise
         raise MissingExtraError("server", missing) from error
-
-
-def _given(**lists: str | None) -> dict[str, list[int]]:
-    """Numbers separated by commas, for each option that was given."""
-    given: dict[str, list[int]] = {}
-    for name, text in lists.items():
-        if text is not None:
-            try:
-                given[name] = [int(number) for number in text.split(",")]
-            except ValueError as error:
-                raise InputError(f"--{name} is {text!r}; write numbers such as 0,3") from error
-    return given
 
 
 if __name__ == "__main__":

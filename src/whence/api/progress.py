@@ -11,7 +11,12 @@ from rich.progress import Progress as Bars
 
 from whence.providers.base import Progress, Step
 
-LABELS = {"load": "loading the model", "generate": "writing", "attend": "observing attention"}
+LABELS = {
+    "load": "loading the model",
+    "generate": "writing",
+    "attend": "observing attention",
+    "ablate": "removing passages",
+}
 
 
 @contextmanager

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 from whence.api.background import submit
-from whence.explain.engine import Request, explain
+from whence.explain.budget import DEFAULT_BUDGET, Budget
+from whence.explain.engine import Request, explain, plan
 from whence.explain.keeper import KeepAttention
+from whence.explain.plan import Plan
 from whence.explain.schema import Explanation, TargetKind, TextKind
 from whence.providers.base import Progress, Provider
-from whence.providers.errors import InputError, UnsupportedError
+from whence.providers.errors import InputError
 from whence.providers.prompt import Message, Source, build_prompt
 from whence.providers.registry import resolve
+
+Answer = TypeVar("Answer")
 
 
 class Explainer:
@@ -54,7 +58,7 @@ class Explainer:
         attention: bool | Literal["u8", "float16"] | KeepAttention = False,
         max_tokens: int = 512,
         seed: int = 0,
-        budget: None = None,
+        budget: Budget | Mapping[str, object] | None = None,
         truncate: bool = False,
         progress: Progress | None = None,
         **parameters: object,
@@ -66,12 +70,15 @@ class Explainer:
         credit, and what is explained. `detail`: keep the token level, for `Explanation.at`. `attention`: keep
         every weight of every head in `Explanation.attention`, at one byte each (`True`, `"u8"`) or two
         (`"float16"`); `KeepAttention` also sets the limit of size. `truncate`: leave out the end of sources
-        that do not fit, and say so. `progress` is called with a `Step`, from
-        a worker thread. `parameters` are the method's, such as `layers=` and `heads=` for attention.
+        that do not fit, and say so. `budget`: the most that may be spent, such as `Budget(calls=100)`; where
+        calls cost money and none is given, `DEFAULT_BUDGET` holds, and the explanation's `cost` says so.
+        `progress` is called with a `Step`, from a worker thread. `parameters` are the method's, such as
+        `layers=` and `heads=` for attention, or `masks=` for lasso.
 
         Blocks; also inside a running event loop. Interrupted, it stops the model. Raises WhenceError.
         """
         future = self._submit(
+            explain,
             prompt,
             sources=sources,
             output=output,
@@ -88,15 +95,22 @@ class Explainer:
             progress=progress,
             **parameters,
         )
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()
-            raise
+        return _wait(future)
 
     async def aexplain(self, prompt: str | Sequence[Message], **arguments: Any) -> Explanation:
         """As `explain`, with the same arguments; cancelling the task stops the model within a layer."""
-        return await asyncio.wrap_future(self._submit(prompt, **arguments))
+        return await asyncio.wrap_future(self._submit(explain, prompt, **arguments))
+
+    def plan(self, prompt: str | Sequence[Message], **arguments: Any) -> Plan:
+        """What `explain` with the same arguments would cost at most: calls, tokens, money.
+
+        The model writes nothing. Raises as `explain` does, BudgetError too.
+        """
+        return _wait(self._submit(plan, prompt, **arguments))
+
+    async def aplan(self, prompt: str | Sequence[Message], **arguments: Any) -> Plan:
+        """As `plan`, in an event loop."""
+        return await asyncio.wrap_future(self._submit(plan, prompt, **arguments))
 
     def close(self) -> None:
         """Let go of the model. The explainer cannot be used afterwards."""
@@ -110,6 +124,7 @@ class Explainer:
 
     def _submit(
         self,
+        work: Callable[[Provider, Request, Progress | None], Awaitable[Answer]],
         prompt: str | Sequence[Message],
         *,
         sources: Sequence[str | Source] = (),
@@ -122,15 +137,13 @@ class Explainer:
         attention: bool | Literal["u8", "float16"] | KeepAttention = False,
         max_tokens: int = 512,
         seed: int = 0,
-        budget: None = None,
+        budget: Budget | Mapping[str, object] | None = None,
         truncate: bool = False,
         progress: Progress | None = None,
         **parameters: object,
-    ) -> Future[Explanation]:
+    ) -> Future[Answer]:
         if self._provider is None:
             raise InputError("this Explainer is closed; make a new one")
-        if budget is not None:
-            raise UnsupportedError("budget= bounds methods that ask a model many times; attention asks once")
         if isinstance(sources, str | Source) or not isinstance(sources, Iterable):
             raise InputError(f"sources is {type(sources).__name__}; pass a list: sources=[text]")
         if not isinstance(method, Iterable):
@@ -145,7 +158,18 @@ class Explainer:
             attention=KeepAttention.wanted(attention),
             max_tokens=max_tokens,
             seed=seed,
+            budget=Budget.of(budget),
+            metered_budget=DEFAULT_BUDGET,
             truncate=truncate,
             parameters=parameters,
         )
-        return submit(partial(explain, self._provider, request, progress))
+        return submit(partial(work, self._provider, request, progress))
+
+
+def _wait(future: Future[Answer]) -> Answer:
+    """The result; an interrupt cancels the work."""
+    try:
+        return future.result()
+    except BaseException:
+        future.cancel()
+        raise

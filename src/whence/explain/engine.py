@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import get_args
 
+import anyio.to_thread
+
+from whence.explain.budget import Budget
+from whence.explain.calls import Calls
 from whence.explain.keeper import KeepAttention, TensorKeeper
-from whence.explain.methods import get_method
+from whence.explain.methods import Method, get_method
+from whence.explain.methods.ablation import AblationMethod
 from whence.explain.methods.base import Finding, Task
-from whence.explain.plan import Choice, choose
+from whence.explain.plan import Choice, Plan, choose, price, size_of
 from whence.explain.schema import (
     Cost,
     Explanation,
     MessageRecord,
+    Money,
     Output,
     PromptRecord,
     SourceRecord,
@@ -27,7 +33,13 @@ from whence.explain.schema import (
 from whence.explain.tensor import AttentionBlock
 from whence.explain.truncation import Shortened, shorten
 from whence.providers.base import Capabilities, Progress, Provider, Step, report
-from whence.providers.errors import ContextLengthError, EmptyOutputError, InputError, UnsupportedError
+from whence.providers.errors import (
+    BudgetError,
+    ContextLengthError,
+    EmptyOutputError,
+    InputError,
+    UnsupportedError,
+)
 from whence.providers.observations import Generation
 from whence.providers.prompt import Prompt, Source, require_encodable, require_instruction
 
@@ -37,7 +49,10 @@ CUT_CAVEAT = "The output was cut at its limit of tokens: its last sentence may b
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What is to be explained, and how. `methods`: the primary first. `attention`: how to keep the tensor."""
+    """What is to be explained, and how. `methods`: the primary first. `attention`: how to keep the tensor.
+
+    `budget`: the most that may be spent; `metered_budget`: where calls cost money, and none is given.
+    """
 
     prompt: Prompt
     output: str | None = None
@@ -48,6 +63,8 @@ class Request:
     attention: KeepAttention | None = None
     max_tokens: int = 512
     seed: int = 0
+    budget: Budget | None = None
+    metered_budget: Budget | None = None
     truncate: bool = False
     parameters: Mapping[str, object] = field(default_factory=dict)
 
@@ -78,29 +95,81 @@ class _Observed:
     attention: tuple[AttentionBlock, ...] | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Job:
+    """A request that the provider can serve, and the budget that holds for it."""
+
+    request: Request
+    choices: tuple[Choice, ...]
+    calls: Calls
+
+    @classmethod
+    async def of(cls, provider: Provider, request: Request, progress: Progress | None) -> _Job:
+        """Find out what the provider can. Raises InputError, UnsupportedError, ProviderError."""
+        capabilities = await _capabilities(provider, progress)
+        if capabilities.instructed:
+            require_instruction(request.prompt)
+        if request.attention is not None and not capabilities.attends:
+            raise UnsupportedError(
+                f"attention= keeps the model's attention, and {provider.name} gives {capabilities.access} "
+                "only; leave attention= away, or take a model whose weights can be read"
+            )
+        choices = tuple(choose(name, capabilities, provider=provider.name) for name in request.methods)
+        # In a thread: a scorer may load a model of its own.
+        await anyio.to_thread.run_sync(_check_choices, request, choices, capabilities)
+        budget = request.budget or (request.metered_budget if capabilities.metered else None)
+        calls = Calls(provider=provider, capabilities=capabilities, budget=budget, progress=progress)
+        return cls(request=request, choices=choices, calls=calls)
+
+    async def plan(self, prompt: Prompt, output: str | Generation | None, choices: Sequence[Choice]) -> Plan:
+        """What these methods cost at most, beside what is spent. Raises BudgetError."""
+        calls = self.calls
+        return price(
+            choices,
+            self.request.parameters,
+            calls.capabilities,
+            await size_of(
+                calls, prompt, output, segment_by=self.request.segment_by, max_tokens=self.request.max_tokens
+            ),
+            calls.budget,
+            provider=calls.provider.name,
+            model=calls.provider.model,
+            spent=calls.spent,
+        )
+
+    @property
+    def priced(self) -> bool:
+        """Whether it matters what it costs: one pass through a model of one's own needs no plan."""
+        return self.calls.budget is not None or any(
+            isinstance(choice.method, AblationMethod) for choice in self.choices
+        )
+
+
+async def plan(provider: Provider, request: Request, progress: Progress | None = None) -> Plan:
+    """What an explanation would cost at most; the model writes nothing.
+
+    Raises as `explain` does, before it asks anything.
+    """
+    job = await _Job.of(provider, request, progress)
+    _require_budget(job)
+    return await job.plan(request.prompt, request.output, job.choices)
+
+
 async def explain(provider: Provider, request: Request, progress: Progress | None = None) -> Explanation:
     """Explain one output. Raises the errors of `whence.providers.errors`; nothing partial is returned."""
     began = time.monotonic()
-    capabilities = await _capabilities(provider, progress)
-    if capabilities.instructed:
-        require_instruction(request.prompt)
-    if request.attention is not None and not capabilities.attends:
-        raise UnsupportedError(
-            f"attention= keeps the model's attention, and {provider.name} gives {capabilities.access} only; "
-            "leave attention= away, or take a model whose weights can be read"
-        )
-    choices = [choose(name, capabilities, provider=provider.name) for name in request.methods]
-    _check_choices(request, choices, capabilities)
+    job = await _Job.of(provider, request, progress)
+    _require_budget(job)
     shortened = Shortened(prompt=request.prompt)
     while True:
         try:
-            observed = await _observe(provider, request, choices, shortened.prompt, progress)
+            observed = await _observe(job, shortened.prompt)
             break
         except ContextLengthError as error:
             if not request.truncate:
                 raise
             shortened = shorten(shortened, error)
-    return _assemble(provider, capabilities, shortened, observed, seconds=time.monotonic() - began)
+    return _assemble(job.calls, shortened, observed, seconds=time.monotonic() - began)
 
 
 async def _capabilities(provider: Provider, progress: Progress | None) -> Capabilities:
@@ -111,23 +180,23 @@ async def _capabilities(provider: Provider, progress: Progress | None) -> Capabi
     return capabilities
 
 
-async def _observe(
-    provider: Provider, request: Request, choices: list[Choice], prompt: Prompt, progress: Progress | None
-) -> _Observed:
+async def _observe(job: _Job, prompt: Prompt) -> _Observed:
+    request, calls = job.request, job.calls
     output: str | Generation
     if request.output is None:
-        output = await provider.generate(
-            prompt, max_tokens=request.max_tokens, seed=request.seed, progress=progress
-        )
+        if job.priced:
+            await job.plan(prompt, None, job.choices)
+        output = await calls.answer(prompt, max_tokens=request.max_tokens, seed=request.seed)
         if not output.text.strip():
             raise EmptyOutputError(
-                f"{provider.model} answered without any text, so there is nothing to explain; "
+                f"{calls.provider.model} answered without any text, so there is nothing to explain; "
                 "change the prompt, or give the output that you want explained"
             )
     else:
         output = request.output
     task = Task(
-        provider=provider,
+        calls=calls,
+        allowed=None,
         prompt=prompt,
         ids=tuple(f"s{number}" for number in range(1, len(prompt.sources) + 1)),
         output=output,
@@ -136,14 +205,14 @@ async def _observe(
         detail=request.detail,
         seed=request.seed,
         parameters=request.parameters,
+        max_tokens=request.max_tokens,
         fallbacks=(),
-        progress=progress,
     )
     keeper = None if request.attention is None else TensorKeeper(request.attention, task.ids)
     findings: list[Finding] = []
-    for choice in choices:
+    for index in range(len(job.choices)):
         watcher = None if keeper is None or keeper.begun else keeper
-        findings.append(await choice.method.run(replace(task, fallbacks=choice.fallbacks, watcher=watcher)))
+        findings.append(await _find(job, job.choices[index:], replace(task, watcher=watcher)))
     looks = list(findings)
     if keeper is not None and not keeper.begun:  # no method looked at the attention: one more pass does
         looks.append(await get_method("attention").run(replace(task, parameters={}, watcher=keeper)))
@@ -155,7 +224,38 @@ async def _observe(
     )
 
 
-def _check_choices(request: Request, choices: list[Choice], capabilities: Capabilities) -> None:
+async def _find(job: _Job, choices: Sequence[Choice], task: Task) -> Finding:
+    """Run the first of some methods; the rest are those whose part of the budget is kept.
+
+    What `auto` chose may turn out impossible only when it is tried: then the next method is.
+    """
+    choice = choices[0]
+    while True:
+        allowed = None
+        if job.priced:
+            planned = await job.plan(task.prompt, task.output, [choice, *choices[1:]])
+            job.calls.total = planned.calls
+            allowed = planned.methods[0].calls if job.calls.budget is not None else None
+        try:
+            return await choice.method.run(replace(task, allowed=allowed, fallbacks=choice.fallbacks))
+        except UnsupportedError as error:
+            following = choice.after(str(error)) if choice.rest else None
+            if following is None:
+                raise
+            _require_units(job.request, following.method, job.calls.capabilities)
+            choice = following
+
+
+def _require_budget(job: _Job) -> None:
+    """Nothing that costs money fans out without a limit."""
+    if job.priced and job.calls.capabilities.metered and job.calls.budget in (None, Budget()):
+        raise BudgetError(
+            f"each call of {job.calls.provider.name} costs money, and no budget is set; set one, such as "
+            "budget={'calls': 100}"
+        )
+
+
+def _check_choices(request: Request, choices: Sequence[Choice], capabilities: Capabilities) -> None:
     """What can be known to be wrong before the model has answered."""
     names = [choice.method.name for choice in choices]
     if len(set(names)) != len(names):
@@ -168,16 +268,25 @@ def _check_choices(request: Request, choices: list[Choice], capabilities: Capabi
             )
     for choice in choices:
         choice.method.check(request.parameters, capabilities)
+        _require_units(request, choice.method, capabilities)
 
 
-def _assemble(
-    provider: Provider,
-    capabilities: Capabilities,
-    shortened: Shortened,
-    observed: _Observed,
-    *,
-    seconds: float,
-) -> Explanation:
+def _require_units(request: Request, method: Method, capabilities: Capabilities) -> None:
+    """Raise UnsupportedError for tokens where a text has none, and nobody would tell them."""
+    family = method.effort(request.parameters, capabilities, segments=1).family
+    if request.segment_by == "token" and family != "native_attention":
+        raise UnsupportedError(
+            f"{method.name} takes parts of the text away, and a token is none; choose segment_by='word'"
+        )
+    if request.target_by == "token" and family == "perturbation":
+        raise UnsupportedError(
+            f"{method.name} compares texts here, whose tokens are not known; choose target_by='word'"
+        )
+
+
+def _assemble(calls: Calls, shortened: Shortened, observed: _Observed, *, seconds: float) -> Explanation:
+    provider, capabilities, spent = calls.provider, calls.capabilities, calls.spent
+    prices = capabilities.prices
     output, findings = observed.output, observed.findings
     generated = isinstance(output, Generation)
     caveats = [
@@ -219,10 +328,16 @@ def _assemble(
         ),
         attention=observed.attention,
         cost=Cost(
-            calls=int(generated) + sum(look.calls for look in observed.looks),
-            input_tokens=output.prompt_tokens if isinstance(output, Generation) else None,
-            output_tokens=output.output_tokens if isinstance(output, Generation) else None,
+            calls=spent.calls,
+            input_tokens=spent.input_tokens or None,
+            output_tokens=spent.output_tokens or None,
             seconds=seconds,
+            money=None
+            if prices is None
+            else Money(
+                amount=prices.money(spent.input_tokens, spent.output_tokens), currency=prices.currency
+            ),
+            budget=calls.budget,
         ),
     )
 

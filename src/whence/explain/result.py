@@ -219,11 +219,27 @@ class Measure(Part):
         return self
 
 
+class Confirmation(Part):
+    """What removing one segment alone did to one target: `effect`, in the unit of the scores.
+
+    `confirmed`: it is more than noise.
+    """
+
+    target: int = Field(ge=0)
+    segment: int = Field(ge=0)
+    effect: Float32
+    confirmed: bool
+
+
 class Result(Part):
-    """One method, one matrix."""
+    """One method, one matrix.
+
+    `confirmations`: of a design that removes many segments at once, its best ones removed one by one.
+    """
 
     method: MethodRecord
     scores: Scores
+    confirmations: tuple[Confirmation, ...] = ()
     detail: Detail | None = None
     fidelity: Measure
     groundedness: Measure
@@ -235,6 +251,13 @@ class Result(Part):
             raise ValueError(
                 f"{self.method.family} is measured in {UNITS[self.method.family]}, not {self.scores.unit}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _confirmations_inside(self) -> Self:
+        for item in self.confirmations:
+            if item.target >= len(self.scores.values) or item.segment >= len(self.scores.values[item.target]):
+                raise ValueError("a confirmation of a target or segment that does not exist")
         return self
 
     @model_validator(mode="after")

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AwareDatetime, Field, model_validator
 
+from whence.explain.budget import Budget
 from whence.explain.result import Float32, NonEmpty, Part, Result, Scores, Text
 from whence.explain.tensor import BLOCK_NAMES, AttentionBlock
 
@@ -145,13 +146,17 @@ class Money(Part):
 
 
 class Cost(Part):
-    """What the explanation took. `calls`: requests to the model, or passes through it."""
+    """What the explanation took. `calls`: requests to the model, or passes through it; every attempt counts.
+
+    Tokens are those of calls that were answered. `budget`: the limits that held; null for none.
+    """
 
     calls: int = Field(ge=0)
     input_tokens: int | None = Field(default=None, ge=0)
     output_tokens: int | None = Field(default=None, ge=0)
     seconds: float = Field(ge=0, allow_inf_nan=False)
     money: Money | None = None
+    budget: Budget | None = None
 
 
 class Passage(Part):
@@ -277,6 +282,16 @@ class Explanation(Part):
         any evidence is zeros, and its `elsewhere_share` is 1.
         """
         return _shares(self.results[result].scores, slice(None))
+
+    def within_noise(self, result: int = 0) -> NDArray[np.bool_]:
+        """Which scores are nearer to 0 than the noise floor, targets x segments; none without a floor.
+
+        They are not distinguishable from chance, and count as 0 in `shares`.
+        """
+        within: NDArray[np.bool_] = np.abs(self.matrix(result)) < (
+            self.results[result].scores.noise_floor or 0
+        )
+        return within
 
     def elsewhere_share(self, result: int = 0) -> NDArray[np.float64]:
         """The part of each target's evidence that no segment received: 1 minus the row of `shares`."""

@@ -64,15 +64,31 @@ def require_known(query: AttentionQuery, *, layers: Sequence[int], heads: int) -
 
 
 @dataclass(frozen=True, kw_only=True)
+class Prices:
+    """What tokens cost, as configured. `currency`: ISO 4217."""
+
+    input_per_million: float
+    output_per_million: float
+    currency: str = "USD"
+
+    def money(self, input_tokens: int, output_tokens: int) -> float:
+        """What so many tokens cost, in `currency`."""
+        return (input_tokens * self.input_per_million + output_tokens * self.output_per_million) / 1e6
+
+
+@dataclass(frozen=True, kw_only=True)
 class Capabilities:
     """What this provider lets us see of this model, found out by asking and then remembered.
 
     `access`: the deepest level. `revision`: for local weights a digest. `context_tokens`: the longest
     sequence; None where unknown. `attends`, `scores`: whether those protocols can be used. `refused`:
     reductions of attention that cannot be had from this model, each with the reason. `layers`, `heads`: those
-    that can be asked for, where they are known beforehand. `instructed`: whether
-    the model follows a prompt; others (classifiers, masked language models) only read text. `notes`:
-    sentences about this model that every reader of an explanation must see.
+    that can be asked for, where they are known beforehand. `instructed`: whether the model follows a prompt;
+    others (classifiers, masked language models) only read text. `deterministic`: whether the same prompt
+    gives the same answer, whatever the seed. `max_in_flight`: how many calls may run at once.
+    `deadline_seconds`: how long one of them may take, with waiting and asking again; None where it is
+    computed here, and takes as long as it takes. `metered`: whether calls cost money; `prices`: how much,
+    where that is known. `notes`: sentences about this model that every reader of an explanation must see.
     """
 
     access: Access
@@ -84,6 +100,11 @@ class Capabilities:
     layers: Sequence[int] = ()
     heads: int = 0
     instructed: bool = True
+    deterministic: bool = False
+    max_in_flight: int = 1
+    deadline_seconds: float | None = None
+    metered: bool = False
+    prices: Prices | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -146,5 +167,20 @@ class Attends(Protocol):
 class Scores(Protocol):
     """A provider that tells how probable a given output is."""
 
-    async def score(self, prompts: Sequence[Prompt], output: str | Generation) -> tuple[TokenScores, ...]:
-        """Log-probability of each token of the output, given each of the prompts."""
+    async def score(
+        self, prompts: Sequence[Prompt], output: str | Generation, *, progress: Progress | None = None
+    ) -> tuple[TokenScores, ...]:
+        """Log-probability of each token of the output, given each of the prompts, in their order.
+
+        A `Generation` keeps its token ids; a text is encoded without special tokens. Every prompt gives the
+        same tokens. `progress` is told the prompts done, in the stage `score`.
+        Raises ContextLengthError, ProviderError.
+        """
+
+
+@runtime_checkable
+class Counts(Protocol):
+    """A provider that tells, for nothing, how long a prompt is."""
+
+    async def count_tokens(self, prompt: Prompt) -> int:
+        """Tokens that the model would read. Raises RenderError, ProviderError."""

@@ -5,11 +5,13 @@
     │   ├── EmptyPromptError              no instruction
     │   ├── NoSourceError                 no source with any text
     │   ├── TextError                     text that cannot be encoded, or a file that is not text
-    │   └── EmptyOutputError              nothing to explain: the output has no text
+    │   ├── EmptyOutputError              nothing to explain: the output has no text
+    │   └── BudgetError                   what is asked costs more than the budget allows
     ├── NameUnknownError (LookupError)    a name that nothing answers to
     │   ├── UnknownProviderError
     │   ├── UnknownModelError
     │   ├── UnknownMethodError
+    │   ├── UnknownScorerError
     │   └── UnknownLayerError             a layer or head that the model does not have
     ├── UnsupportedError                  known, but not possible with this model and method
     ├── MissingExtraError (ImportError)   an optional package is not installed
@@ -17,7 +19,10 @@
         ├── ModelLoadError                weights or tokenizer unusable
         ├── ContextLengthError            more tokens than the model can read
         ├── RenderError                   a source is not verbatim in the rendered prompt
-        └── CaptureError                  the model's attention could not be observed
+        ├── CaptureError                  the model's attention could not be observed
+        └── TemporaryError                may succeed when asked again; it was, until the deadline
+            ├── RateLimitError            asked too often
+            └── UnavailableError          overloaded, out of reach, or no answer in time
 
 Every message says what was asked, what is possible, and what to do. The exception of a library underneath
 stays as `__cause__`.
@@ -61,6 +66,10 @@ class EmptyOutputError(InputError):
     """The output has no text, so there is nothing to explain."""
 
 
+class BudgetError(InputError):
+    """What is asked costs more calls, tokens, money or seconds than the budget allows."""
+
+
 class NameUnknownError(WhenceError, LookupError):
     """A name that nothing answers to; the message lists the names that exist."""
 
@@ -79,6 +88,10 @@ class UnknownModelError(NameUnknownError):
 
 class UnknownMethodError(NameUnknownError):
     """No method has this name."""
+
+
+class UnknownScorerError(NameUnknownError):
+    """No scorer has this name."""
 
 
 class UnknownLayerError(NameUnknownError):
@@ -137,3 +150,19 @@ class RenderError(ProviderError):
 
 class CaptureError(ProviderError):
     """The model's attention could not be observed."""
+
+
+class TemporaryError(ProviderError):
+    """The provider may succeed when asked again, after `retry_after_seconds` where it says so."""
+
+    def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class RateLimitError(TemporaryError):
+    """The provider was asked too often."""
+
+
+class UnavailableError(TemporaryError):
+    """The provider is overloaded or out of reach, or gave no answer in time."""

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from whence.providers.base import (
     Access,
     Capabilities,
+    Prices,
     Progress,
     Step,
     Watcher,
@@ -83,22 +84,30 @@ EXAMPLE_RULES = (
 )
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class FakeProvider:
     """Writes the sentence of each rule whose cues are worth at least half of all of them.
 
     `access`: what it lets callers see. `latency_s`: waited in each call. `noise`: standard deviation of
-    each log-probability, in nats, and the chance that a generated sentence is left out. `calls` counts
-    what was asked. The same seed and calls give the same answers.
+    each log-probability, in nats, and the chance that a generated sentence is left out. `faults`: what the
+    first calls raise, in order; None lets one through. `max_in_flight`, `deadline_seconds`, `prices`: as in
+    `Capabilities`; with prices it is metered. `calls` counts what was asked, `most_in_flight` how much of it
+    at once. The same seed and calls give the same answers.
     """
 
     rules: Sequence[Rule] = EXAMPLE_RULES
     access: Access = "weights"
     latency_s: float = 0.0
     noise: float = 0.0
+    faults: Sequence[Exception | None] = ()
+    max_in_flight: int = 4
+    deadline_seconds: float | None = 60.0
+    prices: Prices | None = None
     name: str = "fake"
     model: str = "fake"
     calls: int = field(default=0, init=False)
+    most_in_flight: int = field(default=0, init=False)
+    _in_flight: int = field(default=0, init=False)
 
     async def capabilities(self) -> Capabilities:
         """As many protocols as `access` allows."""
@@ -109,7 +118,16 @@ class FakeProvider:
             heads=1,
             scores=self.access != "text",
             refused={"rollout": ONE_LAYER, "value_weighted": ONE_LAYER},
+            deterministic=self.noise == 0,
+            max_in_flight=self.max_in_flight,
+            deadline_seconds=self.deadline_seconds,
+            metered=self.prices is not None,
+            prices=self.prices,
         )
+
+    async def count_tokens(self, prompt: Prompt) -> int:
+        """Words, and the first token."""
+        return len(_prompt_tokens(prompt)[0])
 
     async def generate(
         self, prompt: Prompt, *, max_tokens: int, seed: int, progress: Progress | None = None
@@ -132,13 +150,15 @@ class FakeProvider:
             output_tokens=min(len(words), max_tokens),
         )
 
-    async def score(self, prompts: Sequence[Prompt], output: str | Generation) -> tuple[TokenScores, ...]:
+    async def score(
+        self, prompts: Sequence[Prompt], output: str | Generation, *, progress: Progress | None = None
+    ) -> tuple[TokenScores, ...]:
         """Log-probabilities: a sentence loses what its missing cues are worth, in equal parts by token."""
         if self.access == "text":
             raise UnsupportedError("this FakeProvider gives text only; make it with access='logprobs'")
         text = output if isinstance(output, str) else output.text
         scores: list[TokenScores] = []
-        for prompt in prompts:
+        for number, prompt in enumerate(prompts, start=1):
             rng = await self._call(0)
             spans, owners = self._output_tokens(text)
             sizes = {rule: owners.count(rule) for rule in owners}
@@ -153,7 +173,9 @@ class FakeProvider:
                 + rng.gauss(0.0, self.noise)
                 for i in owners
             ]
-            scores.append(TokenScores(spans=spans, logprobs_nats=tuple(nats)))
+            read = len(_prompt_tokens(prompt)[0])
+            scores.append(TokenScores(spans=spans, logprobs_nats=tuple(nats), prompt_tokens=read))
+            await report(progress, Step(stage="score", done=number, total=len(prompts)))
         return tuple(scores)
 
     async def attend(
@@ -195,7 +217,14 @@ class FakeProvider:
     async def _call(self, seed: int) -> random.Random:
         self.calls += 1
         number = self.calls
-        await anyio.sleep(self.latency_s)
+        self._in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self._in_flight)
+        try:
+            await anyio.sleep(self.latency_s)
+        finally:
+            self._in_flight -= 1
+        if number <= len(self.faults) and (fault := self.faults[number - 1]) is not None:
+            raise fault
         return random.Random(f"{seed}/{number}")
 
     def _output_tokens(self, text: str) -> tuple[tuple[Span, ...], list[int | None]]:

@@ -51,11 +51,13 @@ class Token:
 class TokenScores:
     """Log-probability of each token of an output, in nats, and its characters in the output's text.
 
-    `spans` is None for tokens without characters, such as the end token.
+    A span is None for a token without characters, such as the end token. `prompt_tokens`: of what the model
+    read before them; None where the provider does not tell.
     """
 
     spans: tuple[Span | None, ...]
     logprobs_nats: tuple[float, ...]
+    prompt_tokens: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

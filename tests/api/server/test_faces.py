@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from whence import Explainer, Source
+from whence import Explainer, Explanation, Plan, Source
 
 Run = Callable[..., CompletedProcess[str]]
 Ask = Callable[..., httpx.Response]
@@ -53,3 +53,56 @@ def test_three_faces_one_answer(demo: Explainer, whence: Run, ask: Ask, tmp_path
     assert written(sdk.model_dump_json()) == command_line
     assert written(plain.content) == command_line
     assert written(streamed) == command_line
+
+
+def test_three_faces_one_answer_of_a_method_that_removes(
+    demo: Explainer, whence: Run, ask: Ask, tmp_path: Path, record: str
+) -> None:
+    (tmp_path / "note.txt").write_bytes(record.encode())
+    done = whence(
+        *("explain", "note.txt", "--prompt", PROMPT, "--method", "lasso,leave_one_out", "--seed", "3"),
+        *("--set", "masks=12", "--set", "stop_early=false", "--budget-calls", "60", "--max-tokens", "40"),
+        *("--out", "out.json"),
+    )
+    assert done.returncode == 0, done.stderr
+    command_line = written((tmp_path / "out.json").read_bytes())
+    arguments: dict[str, Any] = {"method": ["lasso", "leave_one_out"], "seed": 3, "max_tokens": 40}
+    parameters: dict[str, Any] = {"masks": 12, "stop_early": False}
+    sdk = demo.explain(
+        PROMPT,
+        sources=[Source(text=record, name="note.txt")],
+        budget={"calls": 60},
+        **arguments,
+        **parameters,
+    )
+    request: dict[str, Any] = {
+        "model": "demo",
+        "prompt": PROMPT,
+        "sources": [{"text": record, "name": "note.txt"}],
+        "budget": {"calls": 60},
+        "parameters": parameters,
+        **arguments,
+    }
+    plain = ask(**request)
+    streamed = ask(**request, headers={"Accept": "text/event-stream"}).text.rpartition("\ndata: ")[2]
+    assert [result["method"]["family"] for result in command_line["results"]] == ["logprob", "logprob"]
+    assert written(sdk.model_dump_json()) == command_line
+    assert written(plain.content) == command_line
+    assert written(streamed) == command_line
+    assert Explanation.model_validate_json(plain.content).cost.calls == sdk.cost.calls <= 60
+
+
+def test_three_faces_one_plan(demo: Explainer, whence: Run, client: httpx.Client, tmp_path: Path) -> None:
+    text = "The patient has asthma. It is mild. She takes salbutamol."
+    (tmp_path / "note.txt").write_text(text)
+    plan = demo.plan(PROMPT, sources=[Source(text=text, name="note.txt")], method="lasso")
+    asked = {
+        "model": "demo",
+        "prompt": PROMPT,
+        "sources": [{"text": text, "name": "note.txt"}],
+        "method": "lasso",
+    }
+    assert Plan.model_validate_json(client.post("/v1/plans", json=asked).content) == plan
+    told = whence("explain", "note.txt", "--prompt", PROMPT, "--method", "lasso", "--dry-run").stdout
+    total = f"total         {plan.calls} calls, {plan.input_tokens} tokens read, {plan.output_tokens} written"
+    assert total in told.splitlines()

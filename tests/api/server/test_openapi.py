@@ -55,5 +55,7 @@ def test_no_request_ends_in_an_unhandled_error(schema: Any, single: Server) -> N
         ask(operation.ok(), asked)
     assert asked["POST /v1/explanations 200"], asked
     assert asked["POST /v1/explanations 422"], asked
+    assert asked["POST /v1/plans 200"], asked
+    assert asked["POST /v1/plans 422"], asked
     assert {label.split()[1] for label in asked} == set(schema.raw_schema["paths"])
     assert not [line for line in single.lines if line["level"] == "error"]

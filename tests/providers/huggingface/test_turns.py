@@ -6,7 +6,7 @@ import asyncio
 import random
 import threading
 
-from whence.providers.huggingface.turns import Turns
+from whence.providers.turns import Turns
 
 
 def test_first_come_first_served() -> None:

@@ -8,13 +8,18 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from whence.api.sdk import Explainer
+from whence.explain.budget import Budget
 from whence.explain.schema import TargetKind, TextKind
 from whence.providers.errors import InputError
 from whence.providers.prompt import Message, Role, Source
 
 LARGEST_SEED = 2**63 - 1
 LARGEST_COUNT = 2**31 - 1
+LARGEST_LIMIT = 1e15
 FIELDS_OF_THE_CALL = frozenset(inspect.signature(Explainer.explain).parameters)
+
+FOR_THE_OPERATOR = frozenset({"scorer_model"})
+"""Parameters that name a model, or a path to one: a request may use what is configured, and no other."""
 
 
 class Body(BaseModel):
@@ -49,6 +54,25 @@ class MessageBody(Body):
         )
 
 
+class BudgetBody(Body):
+    """The most that may be spent; null sets no limit."""
+
+    calls: int | None = Field(
+        default=None, ge=0, le=LARGEST_COUNT, description="Of the model, each attempt counted."
+    )
+    tokens: int | None = Field(default=None, ge=0, le=LARGEST_SEED, description="Read and written together.")
+    money: float | None = Field(
+        default=None, ge=0, le=LARGEST_LIMIT, description="In the currency of the model's prices."
+    )
+    seconds: float | None = Field(
+        default=None, ge=0, le=LARGEST_LIMIT, description="From the first call to the last."
+    )
+
+    def to_budget(self) -> Budget:
+        """For the SDK."""
+        return Budget(**self.model_dump())
+
+
 Sources = list[str | SourceBody]
 
 
@@ -77,11 +101,18 @@ class ExplanationBody(Body):
     )
     max_tokens: int = Field(default=512, ge=1, le=LARGEST_COUNT, description="The longest answer, in tokens.")
     seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
+    budget: BudgetBody | None = Field(
+        default=None,
+        description="The most that may be spent; a lower limit of the server's holds as well.",
+        examples=[{"calls": 100}],
+    )
     truncate: bool = Field(
         default=False, description="Leave out the end of sources that do not fit into the model, and say so."
     )
     parameters: dict[str, JsonValue] = Field(
-        default={}, description="Of the method, such as `layers` and `heads`.", examples=[{"layers": [1]}]
+        default={},
+        description="Of the method, such as `layers` and `heads` of attention, or `masks` of lasso.",
+        examples=[{"layers": [1]}, {"masks": 32}],
     )
 
     def to_arguments(self) -> dict[str, Any]:
@@ -92,6 +123,8 @@ class ExplanationBody(Body):
                 f"parameters holds {', '.join(sorted(misplaced))}: parameters are those of the method, such "
                 "as layers"
             )
+        if barred := FOR_THE_OPERATOR & self.parameters.keys():
+            raise InputError(f"{', '.join(sorted(barred))} cannot be chosen in a request: it names a model")
         return {
             "prompt": self.prompt
             if isinstance(self.prompt, str)
@@ -112,8 +145,11 @@ class ExplanationBody(Body):
                     "truncate",
                 )
             },
+            "budget": self.budget and self.budget.to_budget(),
             **self.parameters,
         }
 
 
-FIELDS = frozenset(name for body in (ExplanationBody, MessageBody, SourceBody) for name in body.model_fields)
+FIELDS = frozenset(
+    name for body in (ExplanationBody, BudgetBody, MessageBody, SourceBody) for name in body.model_fields
+)

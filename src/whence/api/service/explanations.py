@@ -20,6 +20,7 @@ from whence.api.service.logs import describe, log
 from whence.api.service.models import Model
 from whence.api.service.openapi import problems
 from whence.api.service.problems import ProblemError, from_whence, unexpected
+from whence.api.service.requests import require_json
 from whence.api.service.state import Service
 from whence.api.service.store import Kept
 from whence.api.service.tensor import AttentionChunk, View
@@ -40,19 +41,6 @@ Attention = Annotated[
 ]
 Id = Annotated[str, Path(description="The `id` of an explanation.")]
 Index = Annotated[int, Path(ge=0, le=LARGEST_INDEX)]
-
-
-def require_json(request: Request) -> None:
-    """Raise the 415 problem for a body of another kind."""
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json":
-        raise ProblemError(
-            415,
-            "unsupported-media-type",
-            "The body is not JSON.",
-            "Send Content-Type: application/json.",
-            headers={"Accept-Post": "application/json"},
-        )
 
 
 def routes(service: Service) -> APIRouter:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
@@ -14,11 +14,14 @@ from whence.api.service.logs import log, take_over
 from whence.api.service.problems import ProblemError
 from whence.api.service.queue import Queue
 from whence.api.service.settings import ModelName, ModelSettings
-from whence.explain.plan import serves
+from whence.explain.budget import Budget
+from whence.explain.plan import Plan, serves
 from whence.explain.schema import Explanation
 from whence.providers.base import Access, Capabilities
 from whence.providers.errors import InputError, WhenceError
 from whence.providers.registry import resolve
+
+Answer = TypeVar("Answer")
 
 
 class ModelRecord(BaseModel):
@@ -44,7 +47,10 @@ class Model:
         self.preload = settings.preload
         self.timeout_seconds = settings.timeout_seconds
         self.queue = Queue(max_running=settings.max_running, max_waiting=settings.max_waiting)
+        # A plan needs no pass through the model, so it does not wait for those who do.
+        self.planning = Queue(max_running=settings.max_running, max_waiting=settings.max_waiting)
         self.load_failed = False
+        self._budget = settings.budget
         self._capabilities: Capabilities | None = None
         try:
             self._provider = resolve(settings.provider, **settings.options)
@@ -62,7 +68,9 @@ class Model:
     async def load(self) -> None:
         """Find out what the model can, which loads it. Raises a problem; the log says what is wrong."""
         try:
-            self._capabilities = await asyncio.wrap_future(submit(self._provider.capabilities))
+            capabilities = await asyncio.wrap_future(submit(self._provider.capabilities))
+            self._require_budget(capabilities)
+            self._capabilities = capabilities
         except WhenceError as error:
             self.load_failed = True
             # No request is read here, so this message holds no text of one; it may hold a path of ours.
@@ -83,11 +91,23 @@ class Model:
 
         Raises WhenceError, ProblemError.
         """
+        return await self._in_turn(self.queue, self._explainer.aexplain, arguments)
+
+    async def plan(self, arguments: Mapping[str, Any]) -> Plan:
+        """What that would cost at most; nothing is asked. Raises as `explain` does."""
+        return await self._in_turn(self.planning, self._explainer.aplan, arguments)
+
+    async def _in_turn(
+        self, queue: Queue, work: Callable[..., Awaitable[Answer]], arguments: Mapping[str, Any]
+    ) -> Answer:
+        """The server's budget holds, and what the request allows where that is less."""
+        asked: Budget | None = arguments.get("budget")
+        budget = asked if self._budget is None else self._budget.within(asked)
         try:
-            async with asyncio.timeout(self.timeout_seconds), self.queue.turn():
+            async with asyncio.timeout(self.timeout_seconds), queue.turn():
                 if not self.loaded:
                     await self.load()
-                return await self._explainer.aexplain(**arguments)
+                return await work(**{**arguments, "budget": budget})
         except TimeoutError as error:
             raise self._late() from error
 
@@ -112,6 +132,26 @@ class Model:
             access=can and can.access,
             methods=can and serves(can),
             context_tokens=can and can.context_tokens,
+        )
+
+    def _require_budget(self, capabilities: Capabilities) -> None:
+        """Who sends a request spends the server's money: only what its settings allow. Raises the problem."""
+        own = self._budget
+        if not capabilities.metered:
+            return
+        if own is None or (own.calls, own.tokens, own.money) == (None, None, None):
+            fault = "its calls cost money, and no budget limits calls, tokens or money"
+        elif own.money is not None and capabilities.prices is None:
+            fault = "its budget is of money, and it has no prices"
+        else:
+            return
+        place = f"[models.{self.name}.budget]"
+        log.error("the model %s cannot be used: %s; set %s", self.name, fault, place)
+        raise ProblemError(
+            500,
+            "no-budget",
+            "The server has no budget for this model.",
+            f"The operator must mend its settings: {fault}. See {place}.",
         )
 
     def _late(self) -> ProblemError:

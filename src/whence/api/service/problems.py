@@ -7,6 +7,7 @@ and not to the log.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -30,9 +31,10 @@ STATUSES: Mapping[type[BaseException], int] = {
     errors.MissingExtraError: 501,
     errors.ProviderError: 502,
     errors.ContextLengthError: 422,
+    errors.TemporaryError: 503,
 }
 """The status of an error is that of its nearest ancestor here."""
-FIGURES = ("tokens", "limit_tokens", "reserved_tokens", "excess_tokens", "extra")
+FIGURES = ("tokens", "limit_tokens", "reserved_tokens", "excess_tokens", "extra", "retry_after_seconds")
 """Attributes of errors that a program may want to read: members of the problem."""
 
 
@@ -95,8 +97,13 @@ def from_whence(error: errors.WhenceError) -> ProblemError:
     name = type(error).__name__.removesuffix("Error")
     kind = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower()
     title = (type(error).__doc__ or name).partition("\n")[0]
-    figures = {name: getattr(error, name) for name in FIGURES if hasattr(error, name)}
-    return ProblemError(status, kind, title, str(error), **figures)
+    figures = {name: getattr(error, name) for name in FIGURES if getattr(error, name, None) is not None}
+    headers: dict[str, str] = {}
+    if isinstance(error, errors.TemporaryError) and error.retry_after_seconds is not None:
+        seconds = max(1, math.ceil(error.retry_after_seconds))
+        figures["retry_after_seconds"] = seconds
+        headers = {"Retry-After": str(seconds)}
+    return ProblemError(status, kind, title, str(error), headers=headers, **figures)
 
 
 def client_left() -> ProblemError:

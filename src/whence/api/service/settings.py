@@ -12,6 +12,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    NonNegativeFloat,
     PositiveFloat,
     PositiveInt,
     ValidationError,
@@ -24,6 +25,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from whence.explain.budget import Budget
+from whence.providers.base import Prices
 from whence.providers.errors import InputError
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
@@ -72,8 +75,21 @@ class ServerSettings(BaseModel):
         return frozenset(name.lower() for name in (*LOOPBACK_NAMES, bound, *self.allowed_hosts))
 
 
+class PriceSettings(BaseModel):
+    """What a million tokens cost; `currency`: ISO 4217."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    input_per_million: NonNegativeFloat
+    output_per_million: NonNegativeFloat
+    currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$")
+
+
 class ModelSettings(BaseModel):
-    """One model; keys beyond these fields are options of its adapter (`device`, `dtype`, ...)."""
+    """One model; keys beyond these fields are options of its adapter (`device`, `dtype`, ...).
+
+    `budget`: of each explanation; a request may lower it. `prices`: for the adapter.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -82,11 +98,14 @@ class ModelSettings(BaseModel):
     max_running: PositiveInt = 1
     max_waiting: int = Field(default=16, ge=0)
     timeout_seconds: PositiveFloat = 300
+    budget: Budget | None = None
+    prices: PriceSettings | None = None
 
     @property
     def options(self) -> Mapping[str, Any]:
         """What goes to the adapter."""
-        return self.model_extra or {}
+        prices = {} if self.prices is None else {"prices": Prices(**self.prices.model_dump())}
+        return {**(self.model_extra or {}), **prices}
 
 
 class Settings(BaseSettings):

@@ -8,10 +8,14 @@ from typing import cast
 from whence.explain.methods.base import Method
 from whence.providers.errors import UnknownMethodError
 
+# In the order in which `auto` tries them.
 METHODS: dict[str, str] = {
     "attention": "whence.explain.methods.attention:NativeAttention",
     "attention_rollout": "whence.explain.methods.attention:AttentionRollout",
     "attention_value_weighted": "whence.explain.methods.attention:ValueWeightedAttention",
+    "lasso": "whence.explain.methods.lasso:Lasso",
+    "leave_one_out": "whence.explain.methods.leave_one_out:LeaveOneOut",
+    "shapley": "whence.explain.methods.shapley:Shapley",
 }
 
 

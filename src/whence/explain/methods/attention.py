@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from numbers import Integral
-from typing import cast
 
 from whence.explain.aggregate import aggregate, from_attention, to_detail, to_elsewhere
 from whence.explain.layout import lay_out
-from whence.explain.methods.base import Finding, Task
+from whence.explain.methods.base import Effort, Finding, Task
 from whence.explain.result import Measure, MethodRecord, Result, Scores
-from whence.explain.schema import OutputToken
-from whence.providers.base import Attends, Capabilities, require_known
+from whence.explain.values import output_tokens
+from whence.providers.base import Capabilities, require_known
 from whence.providers.errors import InputError
-from whence.providers.observations import AttentionQuery, AttentionRows, Reduction
+from whence.providers.observations import AttentionQuery, Reduction
 
 CAVEAT = (
     "Attention shows where the model looked, not why it wrote this: a passage with a high share may have "
@@ -57,14 +56,15 @@ class NativeAttention:
         if capabilities.layers:
             require_known(query, layers=capabilities.layers, heads=capabilities.heads)
 
+    def effort(self, parameters: Mapping[str, object], capabilities: Capabilities, segments: int) -> Effort:
+        """One pass, whatever the sources."""
+        return Effort(family="native_attention", least=1, wanted=1)
+
     async def run(self, task: Task) -> Finding:
         """One pass over prompt and output. Raises UnknownLayerError, InputError, CaptureError."""
         query = self._query(task.parameters)
         chosen = (query.layers, query.heads) != (None, None)
-        provider = cast("Attends", task.provider)
-        rows = await provider.attend(
-            task.prompt, task.output, query, progress=task.progress, watcher=task.watcher
-        )
+        rows = await task.calls.attend(task.prompt, task.output, query, task.watcher)
         scores = from_attention(rows)
         layout = lay_out(
             ids=task.ids,
@@ -101,7 +101,7 @@ class NativeAttention:
             groundedness=Measure(reason="no causal check was run"),
             caveats=(*self.caveats, *([CHOSEN_CAVEAT] if chosen else [])),
         )
-        return Finding(layout=layout, result=result, tokens=_tokens(rows, task.output_text), calls=1)
+        return Finding(layout=layout, result=result, tokens=output_tokens(rows.output, task.output_text))
 
     def _query(self, parameters: Mapping[str, object]) -> AttentionQuery:
         chosen = {name: _indices(name, parameters.get(name)) for name in self.parameters}
@@ -145,13 +145,3 @@ def _indices(what: str, value: object) -> tuple[int, ...] | None:
     if not given or not all(isinstance(i, Integral) and not isinstance(i, bool) for i in given):
         raise InputError(f"{what} is {value!r}; give one index from 0, or a list of them")
     return tuple(sorted({int(i) for i in given}))
-
-
-def _tokens(rows: AttentionRows, text: str) -> tuple[OutputToken, ...]:
-    end = len(text)
-    return tuple(
-        OutputToken(start=span[0], end=span[1], logprob_nats=nats)
-        if span is not None
-        else OutputToken(start=end, end=end, logprob_nats=nats)
-        for span, nats in zip(rows.output.spans, rows.output.logprobs_nats, strict=True)
-    )

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from whence.explain.calls import Calls
 from whence.explain.layout import Layout
-from whence.explain.result import Fallback, Result
+from whence.explain.result import Fallback, Family, Result
 from whence.explain.schema import OutputToken, TargetKind, TextKind
-from whence.providers.base import Capabilities, Progress, Provider, Watcher
+from whence.providers.base import Capabilities, Watcher
 from whence.providers.observations import Generation
 from whence.providers.prompt import Prompt
 
@@ -18,11 +19,13 @@ from whence.providers.prompt import Prompt
 class Task:
     """What a method is given. `ids`: of the sources, in the order of `prompt.sources`.
 
-    `output`: a generation, or the text that the caller wants explained. `watcher`: to be passed to the
-    provider's `attend`, by a method that calls it once.
+    `calls`: how the provider is asked. `allowed`: how many of them the budget leaves to this method; None
+    where it sets no limit. `output`: a generation, or the text that the caller wants explained. `max_tokens`:
+    of an answer. `watcher`: to be passed to the provider's `attend`, by a method that calls it once.
     """
 
-    provider: Provider
+    calls: Calls
+    allowed: int | None
     prompt: Prompt
     ids: tuple[str, ...]
     output: str | Generation
@@ -31,8 +34,8 @@ class Task:
     detail: bool
     seed: int
     parameters: Mapping[str, object]
+    max_tokens: int
     fallbacks: tuple[Fallback, ...]
-    progress: Progress | None
     watcher: Watcher | None = None
 
     @property
@@ -43,12 +46,25 @@ class Task:
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """What a method found. `calls`: passes through the model, or requests to it."""
+    """What a method found; `tokens` of the output, where they are known."""
 
     layout: Layout
     result: Result
     tokens: tuple[OutputToken, ...] | None
-    calls: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effort:
+    """What a method does and costs, before anything is known of the output.
+
+    `least`, `wanted`: calls with which it gives anything, and with which it is content. `family`: of
+    perturbation each call writes a text. `fallbacks`: what it passes over here, and why.
+    """
+
+    family: Family
+    least: int
+    wanted: int
+    fallbacks: tuple[Fallback, ...] = ()
 
 
 class Method(Protocol):
@@ -64,5 +80,8 @@ class Method(Protocol):
     def check(self, parameters: Mapping[str, object], capabilities: Capabilities) -> None:
         """Raise InputError or UnknownLayerError for parameters that this model cannot serve."""
 
+    def effort(self, parameters: Mapping[str, object], capabilities: Capabilities, segments: int) -> Effort:
+        """What it costs on sources of so many segments that can be removed."""
+
     async def run(self, task: Task) -> Finding:
-        """Observe and score."""
+        """Observe and score. Raises BudgetError where it would need more than it is allowed."""

@@ -39,8 +39,9 @@ def score(ranked: Ranked, scores: Scores) -> str:
     """A passage's score with its unit; empty where the share already says it (attention, claims)."""
     if not scores.signed:
         return ""
-    spread = "" if ranked.stderr is None else f"{NBSP}±{NBSP}{quantity(ranked.stderr)}"
-    return f"{quantity(ranked.score)}{spread}{NBSP}{UNITS[scores.unit]}"
+    spread = f"{NBSP}±{NBSP}{quantity(ranked.stderr)}" if ranked.stderr else ""
+    alone = "" if ranked.alone is None else f"; removed alone: {quantity(ranked.alone)}"
+    return f"{quantity(ranked.score)}{spread}{NBSP}{UNITS[scores.unit]}{alone}"
 
 
 def elsewhere_percent(balance: Balance) -> str:
@@ -67,6 +68,12 @@ def found(balance: Balance, scores: Scores) -> str:
         text += (
             f" {counted(balance.against, 'passage')} {verb} below zero, the lowest"
             f" {quantity(balance.lowest)} {unit}; the shares count this as 0."
+        )
+    if balance.within_noise:
+        verb = "scores" if balance.within_noise == 1 else "score"
+        text += (
+            f" {counted(balance.within_noise, 'passage')} {verb} within the noise floor of"
+            f" {quantity(scores.noise_floor or 0)} {unit}, which the shares count as 0."
         )
     return text
 

@@ -13,18 +13,22 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from whence.explain.result import Elsewhere, Scores
+from whence.explain.result import Elsewhere, Result, Scores
 from whence.explain.schema import Explanation
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ranked:
-    """One segment that received evidence: `score` and `stderr` in the unit of the method."""
+    """One segment that received evidence: `score` and `stderr` in the unit of the method.
+
+    `alone`: what removing it alone did, where that was tried.
+    """
 
     segment: int
     score: float
     share: float
     stderr: float | None
+    alone: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +38,8 @@ class Balance:
     `others`: how many segments share `others_share`. `parts`: the parts of elsewhere as shares of the
     same whole, largest first; None where the method does not measure elsewhere. `found`: the sum of the
     scores that count, in the method's unit. `against`: how many segments score below zero by more than
-    noise; they count as 0 in the shares. `lowest`: the least score of all.
+    noise; they count as 0 in the shares. `within_noise`: how many more score, though not beyond noise.
+    `lowest`: the least score of all.
     """
 
     top: tuple[Ranked, ...]
@@ -44,6 +49,7 @@ class Balance:
     parts: Mapping[str, float] | None
     found: float
     against: int
+    within_noise: int
     lowest: float
 
 
@@ -69,11 +75,21 @@ def rank(explanation: Explanation, result: int, k: int) -> Ranking:
     if k < 1:
         raise ValueError(f"k is {k}; ask for at least one passage")
     shares, values = explanation.shares(result), explanation.matrix(result).astype(np.float64)
-    scores = explanation.results[result].scores
+    scores, within = explanation.results[result].scores, explanation.within_noise(result)
+    alone = _alone(explanation.results[result])
     order = np.argsort(-values, axis=1, kind="stable")
     return Ranking(
         balances=tuple(
-            _balance(scores, target, values[target], shares[target], order[target], k)
+            _balance(
+                scores,
+                target,
+                values[target],
+                shares[target],
+                order[target],
+                k,
+                alone=alone[target],
+                within_noise=int((within[target] & (values[target] != 0)).sum()),
+            )
             for target in range(len(values))
         ),
         shares=shares,
@@ -97,6 +113,9 @@ def _balance(
     shares: NDArray[np.float64],
     order: NDArray[np.intp],
     k: int,
+    *,
+    alone: Mapping[int, float],
+    within_noise: int,
 ) -> Balance:
     received = shares > 0
     best = order[received[order]][:k]
@@ -109,6 +128,7 @@ def _balance(
                 score=float(values[i]),
                 share=float(shares[i]),
                 stderr=None if scores.stderr is None else scores.stderr[target][i],
+                alone=alone.get(int(i)),
             )
             for i in best
         ),
@@ -118,8 +138,17 @@ def _balance(
         parts=None if outside is None else _parts(outside, found),
         found=found,
         against=int((values < -(scores.noise_floor or 0.0)).sum()),
+        within_noise=within_noise,
         lowest=float(values.min()),
     )
+
+
+def _alone(result: Result) -> dict[int, dict[int, float]]:
+    """What removing one segment alone did, by target and segment."""
+    effects: dict[int, dict[int, float]] = defaultdict(dict)
+    for item in result.confirmations:
+        effects[item.target][item.segment] = item.effect
+    return effects
 
 
 def _parts(outside: Elsewhere, found: float) -> dict[str, float]:

@@ -25,6 +25,9 @@ COLUMNS = (
     "segment_box",
     "segment_text",
     "score",
+    "stderr",
+    "within_noise",
+    "removed_alone",
     "share",
     "elsewhere_share",
     "caveats",
@@ -38,7 +41,9 @@ def to_csv(explanation: Explanation) -> str:
 
     `result`, `target` and `segment` count from 0, offsets are code points, `score` is in `unit`, `share` and
     `elsewhere_share` are parts of 1 (see `Explanation.shares`). `segment_box` is for regions of images:
-    left, top, right, bottom in pixels. `caveats` stand in the first row of each target.
+    left, top, right, bottom in pixels. `stderr` and `removed_alone` (what removing this segment alone did)
+    are in `unit`, and empty where unknown; `within_noise` says that chance may explain the score. `caveats`
+    stand in the first row of each target.
 
     Texts are kept as they are, with one exception: a spreadsheet runs a cell that starts with = + - @, a
     tab or a line end as a formula, so such a text gets a leading apostrophe, and so does one that starts
@@ -59,6 +64,8 @@ def _rows(explanation: Explanation, index: int) -> Iterator[tuple[object, ...]]:
     method = (index, _text(result.method.name), result.method.evidence, result.scores.unit)
     caveats = _text(" ".join(result.caveats))
     segments = _segment_cells(explanation)
+    stderr, within = result.scores.stderr, explanation.within_noise(index)
+    alone = {(item.target, item.segment): item.effect for item in result.confirmations}
     for number, target in enumerate(explanation.output.targets):
         target_cells = (number, target.start, target.end, _text(explanation.target_text(number)))
         row = zip(segments, result.scores.values[number], shares[number].tolist(), strict=True)
@@ -68,6 +75,9 @@ def _rows(explanation: Explanation, index: int) -> Iterator[tuple[object, ...]]:
                 *target_cells,
                 *segment_cells,
                 score,
+                "" if stderr is None else stderr[number][position],
+                "yes" if within[number, position] else "no",
+                alone.get((number, position), ""),
                 share,
                 elsewhere[number],
                 "" if position else caveats,

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from whence.providers.errors import CaptureError
 from whence.providers.huggingface.anatomy import Anatomy
 from whence.providers.huggingface.attention import Observer
-from whence.providers.huggingface.encoding import encode_output, encode_prompt
+from whence.providers.huggingface.encoding import encode_output, encode_prompt, prompt_ids
 from whence.providers.huggingface.generation import require_room, room_for_answer, write
 from whence.providers.huggingface.reading import Loaded, Reading, logprobs_of
 from whence.providers.observations import BlockName, Generation
@@ -33,6 +33,10 @@ class Decoder:
                 "token that it wrote; only models that read from left to right are explained as they write"
             )
 
+    def count(self, loaded: Loaded, prompt: Prompt) -> int:
+        """As the chat template renders it."""
+        return len(prompt_ids(loaded.tokenizer, prompt))
+
     def generate(
         self,
         loaded: Loaded,
@@ -43,7 +47,7 @@ class Decoder:
         observer: Observer,
     ) -> Generation:
         """Continue the prompt."""
-        ids = encode_prompt(loaded.tokenizer, prompt).ids
+        ids = prompt_ids(loaded.tokenizer, prompt)
         room = room_for_answer(len(ids), loaded.context_tokens, max_tokens)
         return write(
             loaded,
@@ -74,6 +78,7 @@ class Decoder:
             block="decoder",
             rows=tuple((first + t,) for t in range(count)),
             spans=answer.spans,
+            prompt_tokens=len(encoded.ids),
             last_logits=count,
             logprobs_nats=logprobs_nats,
         )

@@ -22,6 +22,7 @@ from whence.providers.huggingface.encoding import (
     decode,
     encode_prompt,
     ordinary_ids,
+    prompt_ids,
     tokenize_text,
 )
 from whence.providers.huggingface.generation import require_finite, require_room
@@ -43,6 +44,10 @@ class MaskedLanguageModel:
 
     def check(self, model: PreTrainedModel, anatomy: Anatomy) -> None:
         """Every one can be explained."""
+
+    def count(self, loaded: Loaded, prompt: Prompt) -> int:
+        """As plain text."""
+        return len(prompt_ids(loaded.tokenizer, prompt, plain=True))
 
     def generate(
         self,
@@ -92,6 +97,7 @@ class MaskedLanguageModel:
             block="encoder",
             rows=tuple((mask,) for mask in masks),
             spans=_lines(lines),
+            prompt_tokens=len(encoded.ids),
             last_logits=None,
             logprobs_nats=logprobs_nats,
         )
@@ -112,6 +118,10 @@ class Classifier:
                 f"{type(model).__name__} tells numbers (regression): there is no label to explain; use a "
                 "model that chooses between two labels or more"
             )
+
+    def count(self, loaded: Loaded, prompt: Prompt) -> int:
+        """As plain text."""
+        return len(prompt_ids(loaded.tokenizer, prompt, plain=True))
 
     def generate(
         self,
@@ -155,6 +165,7 @@ class Classifier:
             block=self.block,
             rows=(pooled_rows(self.pooled, encoded.ids, loaded.model.config.pad_token_id),),
             spans=((0, len(text)),),
+            prompt_tokens=len(encoded.ids),
             last_logits=None,
             logprobs_nats=logprobs_nats,
         )

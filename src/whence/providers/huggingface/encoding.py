@@ -51,14 +51,7 @@ def encode_prompt(tokenizer: Any, prompt: Prompt, *, plain: bool = False, sink: 
     and instructions follow one another without any markup, for models that do no more than read. `sink`:
     whether the first token of all is one (see `Token`). Raises RenderError.
     """
-    templated = bool(tokenizer.chat_template) and not plain
-    rendered = _render(tokenizer, prompt.turns(marked=not plain), templated=templated, plain=plain)
-    ids, spans = _tokenize(tokenizer, rendered.text, add_special=not templated)
-    special = _special_ids(tokenizer)
-    masks = _masks(tokenizer, rendered) if plain else []
-    control = [span for token, span in zip(ids, spans, strict=True) if token in special]
-    if any(_inside(span, rendered.messages) and not _overlap(span, masks) for span in control):
-        ids, spans = _tokenize_apart(tokenizer, rendered, masks, add_special=not templated)
+    rendered, ids, spans, special, masks = _read_as_text(tokenizer, prompt, plain=plain)
     places = [(start, end) for _, start, end in rendered.sources]
     tokens = [
         _place(
@@ -78,6 +71,11 @@ def encode_prompt(tokenizer: Any, prompt: Prompt, *, plain: bool = False, sink: 
         ids=tuple(ids),
         tokens=tuple(replace(token, text=name) for token, name in zip(tokens, names, strict=True)),
     )
+
+
+def prompt_ids(tokenizer: Any, prompt: Prompt, *, plain: bool = False) -> tuple[int, ...]:
+    """The ids of `encode_prompt`, for a third of its time."""
+    return tuple(_read_as_text(tokenizer, prompt, plain=plain)[1])
 
 
 def encode_output(tokenizer: Any, output: str | Generation) -> EncodedOutput:
@@ -158,6 +156,21 @@ def _tokenize(
         if tokenizer.is_fast:
             return ids, encoded["offset_mapping"]
         return ids, rebuild_offsets(tokenizer, text, ids, split_special=split_special, target=target)
+
+
+def _read_as_text(
+    tokenizer: Any, prompt: Prompt, *, plain: bool
+) -> tuple[Rendered, list[int], list[Span], set[int], list[Span]]:
+    """The rendered prompt, its ids, their characters in it, which ids are special, and where masks stand."""
+    templated = bool(tokenizer.chat_template) and not plain
+    rendered = _render(tokenizer, prompt.turns(marked=not plain), templated=templated, plain=plain)
+    ids, spans = _tokenize(tokenizer, rendered.text, add_special=not templated)
+    special = _special_ids(tokenizer)
+    masks = _masks(tokenizer, rendered) if plain else []
+    control = [span for token, span in zip(ids, spans, strict=True) if token in special]
+    if any(_inside(span, rendered.messages) and not _overlap(span, masks) for span in control):
+        ids, spans = _tokenize_apart(tokenizer, rendered, masks, add_special=not templated)
+    return rendered, ids, spans, special, masks
 
 
 def _render(tokenizer: Any, turns: tuple[Turn, ...], *, templated: bool, plain: bool) -> Rendered:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -15,16 +15,17 @@ import torch
 from numpy.typing import NDArray
 
 from whence.providers.base import Capabilities, Progress, Step, Watcher, require_known
-from whence.providers.errors import CaptureError, UnsupportedError
+from whence.providers.errors import CaptureError, InputError, UnsupportedError
 from whence.providers.huggingface.attention import Observer
 from whence.providers.huggingface.following import Following, reduction, refused, silent_notes
 from whence.providers.huggingface.loading import examined, head_of_class, load
 from whence.providers.huggingface.passes import run
 from whence.providers.huggingface.reading import Loaded, Reading
 from whence.providers.huggingface.reductions import Wanted
-from whence.providers.huggingface.turns import Turns
+from whence.providers.huggingface.scoring import score
 from whence.providers.observations import AttentionQuery, AttentionRows, Generation, Token, TokenScores
 from whence.providers.prompt import Prompt
+from whence.providers.turns import Turns
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -46,7 +47,8 @@ class HuggingFace:
     `device`: `cpu`, `cuda`, `mps`; by default the best there is. A loaded model stays where it is.
     `dtype`: `auto` is the checkpoint's own; `float32` is exact, and twice the size of `bfloat16`.
     `trust_remote_code` lets a repository's own code run here: off unless you turn it on.
-    `model_name`: how explanations call it. `notes`: what their readers must know of it.
+    `model_name`: how explanations call it. `score_batch`: how many prompts are scored at once; by default 1
+    on a CPU, where more bring nothing, and 8 elsewhere. `notes`: what their readers must know of it.
 
     A name is loaded on first use, in a worker thread. Raises as `loading.load` does. A loaded model is left
     as it was; while it is explained, do not run it elsewhere, unless its own attention is sdpa.
@@ -64,9 +66,13 @@ class HuggingFace:
         revision: str | None = None,
         trust_remote_code: bool = False,
         model_name: str | None = None,
+        score_batch: int | None = None,
         notes: tuple[str, ...] = (),
     ) -> None:
+        if score_batch is not None and score_batch < 1:
+            raise InputError(f"score_batch={score_batch}: at least one prompt is scored at a time")
         self._notes = notes
+        self._score_batch = score_batch
         self._loaded: Loaded | None = None
         # A model that is given may be at work for another provider while this one finds its attention.
         self._loading = Turns() if isinstance(model, str) else _turns_of(model)
@@ -99,10 +105,13 @@ class HuggingFace:
             revision=loaded.revision,
             context_tokens=loaded.context_tokens,
             attends=True,
+            scores=True,
             refused=refused(loaded.anatomy, loaded.kind.block),
             layers=loaded.anatomy.layers(loaded.kind.block),
             heads=loaded.anatomy.heads(loaded.kind.block),
             instructed=loaded.kind.instructed,
+            deterministic=True,
+            max_in_flight=1,
             notes=(*self._notes, *silent_notes(loaded.anatomy, loaded.kind.block)),
         )
 
@@ -142,6 +151,28 @@ class HuggingFace:
             return _attend(loaded, reading, query, progress, watcher)
 
         return await self._in_worker(work)
+
+    async def score(
+        self, prompts: Sequence[Prompt], output: str | Generation, *, progress: Progress | None = None
+    ) -> tuple[TokenScores, ...]:
+        """Log-probabilities of the output under each prompt; see `Scores.score`. Also raises RenderError."""
+
+        def work(loaded: Loaded) -> tuple[TokenScores, ...]:
+            return score(
+                loaded,
+                prompts,
+                output,
+                batch=self._score_batch,
+                report=lambda done: _report(progress, "score", done, len(prompts)),
+                observer=Observer(anyio.from_thread.check_cancelled),
+            )
+
+        return await self._in_worker(work)
+
+    async def count_tokens(self, prompt: Prompt) -> int:
+        """Tokens of the prompt as this kind of model reads it; see `Counts.count_tokens`."""
+        loaded = await self._ready()
+        return await anyio.to_thread.run_sync(loaded.kind.count, loaded, prompt)
 
     async def _ready(self) -> Loaded:
         """The model, loaded in a worker thread by the first who asks."""
@@ -202,7 +233,7 @@ def _attend(
     keys = reading.keys(rollout=query.reduction == "rollout")
     return AttentionRows(
         **_whole(explaining.cpu().numpy(), keys, sinks=observer.sinks),
-        output=TokenScores(spans=reading.spans, logprobs_nats=tuple(reading.logprobs_nats(output).tolist())),
+        output=reading.scores(output),
     )
 
 

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from whence.providers.huggingface.anatomy import Anatomy
 from whence.providers.huggingface.attention import Observer
-from whence.providers.observations import Block, BlockName, Generation, Span, Token
+from whence.providers.observations import Block, BlockName, Generation, Span, Token, TokenScores
 from whence.providers.prompt import Prompt
 
 
@@ -39,8 +39,9 @@ class Reading:
 
     `inputs`: of the model. `tokens`: the queries and the keys of each block. `block`: whose rows explain the
     output. `rows`: for each output token the queries whose rows, averaged, explain it. `spans`: each output
-    token's characters. `last_logits`: of how many positions logits are wanted; None for all.
-    `logprobs_nats`: from the model's output to the log-probability of each output token.
+    token's characters. `prompt_tokens`: how many of what is read are the prompt's. `last_logits`: of how
+    many positions logits are wanted; None for all. `logprobs_nats`: from the model's output to the
+    log-probability of each output token.
     """
 
     inputs: Mapping[str, Tensor]
@@ -48,8 +49,17 @@ class Reading:
     block: BlockName
     rows: tuple[tuple[int, ...], ...]
     spans: tuple[Span | None, ...]
+    prompt_tokens: int
     last_logits: int | None
     logprobs_nats: Callable[[Any], Tensor]
+
+    def scores(self, output: Any) -> TokenScores:
+        """Of each output token, from the model's output."""
+        return TokenScores(
+            spans=self.spans,
+            logprobs_nats=tuple(self.logprobs_nats(output).tolist()),
+            prompt_tokens=self.prompt_tokens,
+        )
 
     def keys(self, *, rollout: bool) -> tuple[Token, ...]:
         """The columns of the rows: rollout also follows the decoder's own positions."""
@@ -83,6 +93,9 @@ class Kind(Protocol):
 
     def check(self, model: PreTrainedModel, anatomy: Anatomy) -> None:
         """Raise UnsupportedError or CaptureError for a model that cannot be explained."""
+
+    def count(self, loaded: Loaded, prompt: Prompt) -> int:
+        """How many tokens of the prompt are read, without a limit. Raises RenderError."""
 
     def generate(
         self,

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from whence.providers.errors import CaptureError
 from whence.providers.huggingface.anatomy import Anatomy
 from whence.providers.huggingface.attention import Observer, observing
-from whence.providers.huggingface.encoding import encode_output, encode_prompt, leading_special
+from whence.providers.huggingface.encoding import encode_output, encode_prompt, leading_special, prompt_ids
 from whence.providers.huggingface.generation import require_room, write
 from whence.providers.huggingface.passes import call
 from whence.providers.huggingface.reading import Loaded, Reading, logprobs_of
@@ -30,6 +30,10 @@ class EncoderDecoder:
         """Its cross-attention must be seen."""
         if "cross" not in anatomy.blocks:
             raise CaptureError(f"the cross-attention of {type(model).__name__} cannot be observed")
+
+    def count(self, loaded: Loaded, prompt: Prompt) -> int:
+        """As plain text."""
+        return len(prompt_ids(loaded.tokenizer, prompt, plain=True))
 
     def generate(
         self,
@@ -86,6 +90,7 @@ class EncoderDecoder:
             block="cross",
             rows=tuple((len(prefix) - 1 + t,) for t in range(count)),
             spans=answer.spans,
+            prompt_tokens=len(encoded.ids),
             last_logits=None,
             logprobs_nats=logprobs_nats,
         )

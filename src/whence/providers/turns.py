@@ -1,4 +1,4 @@
-"""A lock for tasks of any event loop and thread: first come, first served, and nobody polls."""
+"""A semaphore for tasks of any event loop and thread: first come, first served, and nobody polls."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from contextlib import asynccontextmanager
 
 
 class Turns:
-    """Held by one task at a time. Who waits takes no thread, and can be cancelled.
+    """Held by `places` tasks at a time, by one unless told otherwise. Who waits takes no thread.
 
-    asyncio's lock belongs to one event loop, and threading's would hold up the loop that waits for it.
+    asyncio's locks belong to one event loop, and threading's would hold up the loop that waits for them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, places: int = 1) -> None:
         self._guard = threading.Lock()
-        self._held = False
+        self._free = places
         self._waiting: deque[Future[None]] = deque()
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Wait for a turn, and hold it."""
+        """Wait for a turn, and hold it; the wait can be cancelled."""
         await self._acquire()
         try:
             yield
@@ -32,8 +32,8 @@ class Turns:
 
     async def _acquire(self) -> None:
         with self._guard:
-            if not self._held:
-                self._held = True
+            if self._free:
+                self._free -= 1
                 return
             called: Future[None] = Future()
             self._waiting.append(called)
@@ -54,4 +54,4 @@ class Turns:
                 if called.set_running_or_notify_cancel():
                     called.set_result(None)
                     return
-            self._held = False
+            self._free += 1

@@ -1,0 +1,272 @@
+"""What every design of ablations shares: what is removed, what that is worth, and how it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, Literal, TypedDict, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from whence.explain.ablation import Mask
+from whence.explain.methods.base import Effort, Finding, Task
+from whence.explain.result import Confirmation, Fallback, Measure, MethodRecord, Result, Scores
+from whence.explain.schema import TargetKind, TextKind
+from whence.explain.scorers import Scorer, get_scorer
+from whence.explain.values import REPEATS, LogProbability, Similarity, Value, Values
+from whence.providers.base import Capabilities
+from whence.providers.errors import BudgetError, InputError, UnsupportedError
+
+CAVEAT = (
+    "A score says what changed when a passage was taken away. The record without it is another record, which "
+    "the model may also have read differently in other ways."
+)
+NOISE_CAVEAT = (
+    "The model writes something else each time it is asked: scores nearer to zero than the noise floor "
+    "(estimated from {repeats} repeats of the whole prompt) are not distinguishable from chance."
+)
+CUT_CAVEAT = "Cut by the budget: {done} of {wanted} {what}. With all of them the scores would be surer."
+STOPPED_CAVEAT = (
+    "Stopped after {done} of {wanted} {what}: the best passages of every target no longer changed."
+)
+TWO_SIDED_95 = 1.96
+"""Standard deviations beyond which one value of a normal distribution in twenty lies."""
+LEADERS = 3
+LEADING = 0.25
+"""The part of a target's best score that another passage must reach to be one of its leaders."""
+
+
+class Options(BaseModel):
+    """Parameters of every design.
+
+    `value`: `logprob`, `similarity`, or `auto`, the first that the provider allows. `scorer`: of similarity,
+    by name or a function of (target, text). `scorer_model`: a sentence-embedding model, for `embedding`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    value: Literal["auto", "logprob", "similarity"] = "auto"
+    scorer: str | Callable[[str, str], float] = "overlap"
+    scorer_model: Any = None
+
+    def made_scorer(self) -> Scorer:
+        """The scorer. Raises UnknownScorerError, MissingExtraError, ModelLoadError, InputError."""
+        given = {} if self.scorer_model is None else {"model": self.scorer_model}
+        return get_scorer(self.scorer, **given)
+
+
+OptionsT = TypeVar("OptionsT", bound=Options)
+
+
+class _Units(TypedDict):
+    segment_by: TextKind
+    target_by: TargetKind
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """A value to be measured under ablations.
+
+    `left`: calls that the budget still allows; None: no limit. `timed`: whether the time may run out, so that
+    what is done should be safe in small rounds.
+    """
+
+    value: Value
+    seed: int
+    left: int | None
+    timed: bool = False
+
+    def __len__(self) -> int:
+        """The number of segments that can be removed."""
+        return len(self.value.ablation)
+
+    async def worth(self, masks: Mask) -> Values:
+        """Masks x segments to masks x targets."""
+        return await self.value.of(masks)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """What a design found.
+
+    `scores`, `stderr`: targets x segments that can be removed. `noise_factor`: the standard deviation of a
+    score, of a value's, when nothing but noise changes. `confirmations`: with segments by their place among
+    those that can be removed.
+    """
+
+    scores: Values
+    stderr: Values | None
+    noise_factor: float
+    said: Mapping[str, int | float | bool] = field(default_factory=dict)
+    caveats: tuple[str, ...] = ()
+    confirmations: tuple[Confirmation, ...] = ()
+
+
+class AblationMethod(Generic[OptionsT]):
+    """A design: which segments to remove together, and what the changes say of each."""
+
+    name: ClassVar[str]
+    caveat: ClassVar[str]
+    options: type[OptionsT]
+
+    @property
+    def parameters(self) -> frozenset[str]:
+        """The names of its options."""
+        return frozenset(self.options.model_fields)
+
+    def lacks(self, capabilities: Capabilities) -> str | None:
+        """Every provider can write a text again."""
+        return None
+
+    def check(self, parameters: Mapping[str, object], capabilities: Capabilities) -> None:
+        """The options make sense, and the provider has the value. Raises InputError, UnsupportedError."""
+        options = self.chosen(parameters)
+        options.made_scorer()
+        if options.value == "logprob" and not capabilities.scores:
+            raise UnsupportedError(
+                f"value='logprob' needs log-probabilities of a given output; this provider gives "
+                f"{capabilities.access}. Leave value= away, or write value='similarity'"
+            )
+
+    def effort(self, parameters: Mapping[str, object], capabilities: Capabilities, segments: int) -> Effort:
+        """The calls of the design, and those of the whole prompt."""
+        options = self.chosen(parameters)
+        reason = _without_logprobs(options, capabilities)
+        fixed = REPEATS if reason is not None and not capabilities.deterministic else 1
+        least, wanted = self.calls(options, segments, regenerates=reason is not None)
+        return Effort(
+            family="logprob" if reason is None else "perturbation",
+            least=fixed + least,
+            wanted=fixed + wanted,
+            fallbacks=_passed_over(options, reason),
+        )
+
+    async def run(self, task: Task) -> Finding:
+        """Remove, ask, and score. Raises InputError, BudgetError, ProviderError."""
+        options = self.chosen(task.parameters)
+        value, fallbacks = await _open(task, options)
+        left = None if task.allowed is None else task.allowed - value.repeats
+        least, _ = self.calls(options, len(value.ablation), regenerates=value.family == "perturbation")
+        if left is not None and left < least:
+            raise BudgetError(
+                f"{self.name} needs {least + value.repeats} calls here, and the budget allows {task.allowed}"
+            )
+        budget = task.calls.budget
+        timed = budget is not None and budget.seconds is not None
+        found = await self.estimate(Study(value=value, seed=task.seed, left=left, timed=timed), options)
+        floor = None if value.noise is None else TWO_SIDED_95 * value.noise * found.noise_factor
+        result = Result(
+            method=MethodRecord(
+                name=self.name,
+                family=value.family,
+                evidence="causal",
+                access=value.access,
+                parameters={**value.said, **found.said},
+                seed=task.seed,
+                fallbacks=(*task.fallbacks, *fallbacks),
+            ),
+            scores=Scores(
+                values=_rows(found.scores, value),
+                unit=value.unit,
+                signed=True,
+                stderr=None if found.stderr is None else _rows(found.stderr, value),
+                noise_floor=floor,
+            ),
+            confirmations=tuple(
+                confirmation.model_copy(update={"segment": value.ablation.removable[confirmation.segment]})
+                for confirmation in found.confirmations
+            ),
+            fidelity=Measure(reason="no causal check was run"),
+            groundedness=Measure(reason="no causal check was run"),
+            caveats=(
+                CAVEAT,
+                self.caveat,
+                *([NOISE_CAVEAT.format(repeats=value.repeats)] if value.repeats > 1 else []),
+                *value.caveats,
+                *found.caveats,
+            ),
+        )
+        return Finding(layout=value.layout, result=result, tokens=value.tokens)
+
+    def chosen(self, parameters: Mapping[str, object]) -> OptionsT:
+        """The options of this design, out of the parameters of all. Raises InputError."""
+        own = {name: value for name, value in parameters.items() if name in self.parameters}
+        try:
+            return self.options.model_validate(own)
+        except ValidationError as error:
+            faults = "; ".join(
+                f"{item['loc'][0]} is {own.get(str(item['loc'][0]))!r}: {item['msg']}"
+                for item in error.errors()
+            )
+            raise InputError(f"{self.name}: {faults}") from error
+
+    def calls(self, options: OptionsT, segments: int, *, regenerates: bool) -> tuple[int, int]:
+        """The least and the wanted number of ablations of so many segments."""
+        raise NotImplementedError
+
+    async def estimate(self, study: Study, options: OptionsT) -> Estimate:
+        """Measure the ablations of the design, and score."""
+        raise NotImplementedError
+
+
+def leaders(scores: Values, chance: Values) -> list[frozenset[int]]:
+    """For each target the segments, three at most, that stand out: near to the best, and beyond `chance`.
+
+    `scores`, `chance`: targets x segments, the latter how far from 0 chance alone may bring a score.
+    """
+    best = scores.max(axis=1, keepdims=True)
+    outstanding = (scores > chance) & (scores > 0) & (scores >= LEADING * best)
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :LEADERS]
+    return [frozenset(int(i) for i in own if row[i]) for own, row in zip(order, outstanding, strict=True)]
+
+
+def _without_logprobs(options: Options, capabilities: Capabilities) -> str | None:
+    """Why text is compared instead; None where log-probabilities are."""
+    if options.value == "similarity":
+        return "not asked for"
+    if not capabilities.scores:
+        return f"needs log-probabilities of a given output; this provider gives {capabilities.access}"
+    return None
+
+
+def _passed_over(options: Options, reason: str | None) -> tuple[Fallback, ...]:
+    if reason is None or options.value != "auto":
+        return ()
+    return (Fallback(method="value='logprob'", reason=reason),)
+
+
+async def _open(task: Task, options: Options) -> tuple[Value, tuple[Fallback, ...]]:
+    """The value that the provider allows, and why not a better one."""
+    chosen: _Units = {"segment_by": task.segment_by, "target_by": task.target_by}
+    reason = _without_logprobs(options, task.calls.capabilities)
+    if reason is None:
+        try:
+            return await LogProbability.open(task.calls, task.prompt, task.ids, task.output, **chosen), ()
+        except UnsupportedError as error:  # found out only by asking
+            if options.value == "logprob":
+                raise
+            reason = str(error)
+    if task.target_by == "token":
+        raise UnsupportedError(
+            "tokens of a text that is written again are not known; choose target_by='word'"
+        )
+    value = await Similarity.open(
+        task.calls,
+        task.prompt,
+        task.ids,
+        task.output,
+        **chosen,
+        scorer=options.made_scorer(),
+        max_tokens=task.max_tokens,
+        seed=task.seed,
+    )
+    return value, _passed_over(options, reason)
+
+
+def _rows(parts: Values, value: Value) -> tuple[tuple[float, ...], ...]:
+    """Targets x all segments; one without a visible character is 0."""
+    whole: NDArray[np.float64] = np.zeros((len(parts), len(value.layout.segments)))
+    whole[:, list(value.ablation.removable)] = parts
+    return tuple(tuple(row) for row in whole.tolist())

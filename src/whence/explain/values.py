@@ -1,0 +1,243 @@
+"""What a set of segments is worth to each target: its log-probability, or how well it is said again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Protocol
+
+import anyio.to_thread
+import numpy as np
+from numpy.typing import NDArray
+
+from whence.explain.ablation import Ablation, Mask
+from whence.explain.calls import Calls
+from whence.explain.layout import Layout, lay_out
+from whence.explain.result import Access, Family, Unit
+from whence.explain.schema import OutputToken, TargetKind, TextKind
+from whence.explain.scorers import Scorer
+from whence.providers.errors import ProviderError
+from whence.providers.observations import Generation, TokenScores
+from whence.providers.prompt import Prompt
+
+Values = NDArray[np.float64]
+"""Masks x targets."""
+REPEATS = 3
+REWRITING_ROOM = 2
+"""A text written again may be so many times as long as the first, and 16 tokens: more is not paid for."""
+IMPROBABLE = 0.01
+"""A given output whose tokens have a lower probability, by their geometric mean, is hardly this model's."""
+LOST = 0.5
+"""A target that comes back with less similarity, though nothing was removed, was not written again."""
+
+
+class Value(Protocol):
+    """A measure of what is kept, with everything kept as the standard.
+
+    `full`: the value for each target of the whole prompt. `lengths`: tokens of each target where the value
+    grows with them, else ones. `noise`: standard deviation of a value when nothing changes, over repeats;
+    None where a value is exact. `repeats`: of the whole prompt. `said`: what a reader needs to compute it
+    again. `tokens`: of the output, where they are known.
+    """
+
+    family: Family
+    access: Access
+    unit: Unit
+    ablation: Ablation
+    layout: Layout
+    full: Values
+    lengths: Values
+    noise: float | None
+    repeats: int
+    said: Mapping[str, str | int | float]
+    caveats: tuple[str, ...]
+    tokens: tuple[OutputToken, ...] | None
+
+    async def of(self, masks: Mask) -> Values:
+        """The values of what each mask keeps: masks x segments in, masks x targets out."""
+
+
+class LogProbability(Value):
+    """The sum of the log-probabilities of a target's tokens, each given the output before it, in nats."""
+
+    family: Family = "logprob"
+    access: Access = "logprobs"
+    unit: Unit = "nats"
+    noise = None
+    repeats = 1
+    said: Mapping[str, str | int | float] = {"value": "logprob"}
+
+    def __init__(self, calls: Calls, ablation: Ablation, output: str | Generation, layout: Layout) -> None:
+        self.ablation = ablation
+        self.layout = layout
+        self._calls = calls
+        self._output = output
+        self.caveats: tuple[str, ...] = ()
+
+    @classmethod
+    async def open(
+        cls,
+        calls: Calls,
+        prompt: Prompt,
+        ids: tuple[str, ...],
+        output: str | Generation,
+        *,
+        segment_by: TextKind,
+        target_by: TargetKind,
+    ) -> LogProbability:
+        """Score the whole prompt. Raises ContextLengthError, ProviderError, UnsupportedError."""
+        (scores,) = await calls.score([prompt], output)
+        text = output if isinstance(output, str) else output.text
+        layout = lay_out(
+            ids=ids,
+            texts=[source.text for source in prompt.sources],
+            output=text,
+            source_tokens=[],
+            output_tokens=scores.spans,
+            segment_by=segment_by,
+            target_by=target_by,
+        )
+        value = cls(calls, Ablation.of(prompt, ids, layout.segments), output, layout)
+        value.full = value._summed(scores)
+        value.lengths = np.array([len(own) for own in layout.tokens_of], dtype=np.float64)
+        value.tokens = output_tokens(scores, text)
+        mean = math.exp(math.fsum(scores.logprobs_nats) / len(scores.logprobs_nats))
+        if isinstance(output, str) and mean < IMPROBABLE:
+            value.caveats = (
+                f"The model would hardly write this output: it gives a token a probability of {mean:.1g} "
+                "(geometric mean). What sways that says little about what the model would write.",
+            )
+        return value
+
+    async def of(self, masks: Mask) -> Values:
+        """The output's log-probability given what is kept."""
+        found = await self._calls.score([self.ablation.keeping(mask) for mask in masks], self._output)
+        return np.stack([self._summed(scores) for scores in found])
+
+    def _summed(self, scores: TokenScores) -> Values:
+        nats = np.asarray(scores.logprobs_nats, dtype=np.float64)
+        if not np.isfinite(nats).all():
+            raise ProviderError(
+                "the model gives a token of this output no finite log-probability, so no change of it can be "
+                "measured; take weights of higher precision, or method parameters value='similarity'"
+            )
+        return np.array([nats[list(own)].sum() for own in self.layout.tokens_of])
+
+
+class Similarity(Value):
+    """How well a target is said by what the model writes from what is kept: by `scorer`, 1 is said."""
+
+    family: Family = "perturbation"
+    access: Access = "text"
+    unit: Unit = "similarity"
+    tokens = None
+
+    def __init__(
+        self,
+        calls: Calls,
+        ablation: Ablation,
+        layout: Layout,
+        scorer: Scorer,
+        *,
+        targets: tuple[str, ...],
+        max_tokens: int,
+        seed: int,
+    ) -> None:
+        self.ablation = ablation
+        self.layout = layout
+        self.lengths = np.ones(len(targets))
+        self._calls = calls
+        self._scorer = scorer
+        self._targets = targets
+        self._max_tokens = max_tokens
+        self._seed = seed
+        self._asked = 0
+
+    @classmethod
+    async def open(
+        cls,
+        calls: Calls,
+        prompt: Prompt,
+        ids: tuple[str, ...],
+        output: str | Generation,
+        *,
+        segment_by: TextKind,
+        target_by: TargetKind,
+        scorer: Scorer,
+        max_tokens: int,
+        seed: int,
+    ) -> Similarity:
+        """Write again from the whole prompt, as often as noise asks for."""
+        text = output if isinstance(output, str) else output.text
+        layout = lay_out(
+            ids=ids,
+            texts=[source.text for source in prompt.sources],
+            output=text,
+            source_tokens=[],
+            output_tokens=[],
+            segment_by=segment_by,
+            target_by=target_by,
+        )
+        value = cls(
+            calls,
+            Ablation.of(prompt, ids, layout.segments),
+            layout,
+            scorer,
+            targets=tuple(text[target.start : target.end] for target in layout.targets),
+            max_tokens=rewriting_tokens(output, max_tokens),
+            seed=seed,
+        )
+        value.repeats = 1 if calls.capabilities.deterministic else REPEATS
+        again = await value.of(np.stack([value.ablation.full()] * value.repeats))
+        value.full = again.mean(axis=0)
+        spread = again.var(axis=0, ddof=1) if value.repeats > 1 else np.zeros_like(value.full)
+        value.noise = float(np.sqrt(spread.mean()))
+        value.said = {
+            "value": "similarity",
+            "scorer": scorer.name,
+            "repeats": value.repeats,
+            "noise_sd": round(value.noise, 6),
+            "max_tokens": value._max_tokens,
+        }
+        value.caveats = (*scorer.caveats, *value._lost())
+        return value
+
+    async def of(self, masks: Mask) -> Values:
+        """Similarities of the targets to what is written from what is kept. Raises InputError."""
+        # Each of several calls has a seed of its own, so that their noise is not the same.
+        seeds = [self._seed + 1 + self._asked + number for number in range(len(masks))]
+        self._asked += len(masks)
+        written = await self._calls.regenerate(
+            [self.ablation.keeping(mask) for mask in masks], max_tokens=self._max_tokens, seeds=seeds
+        )
+
+        def compare() -> list[list[float]]:
+            return [self._scorer.score(self._targets, generation.text) for generation in written]
+
+        return np.array(await anyio.to_thread.run_sync(compare), dtype=np.float64)
+
+    def _lost(self) -> tuple[str, ...]:
+        lost = [number for number, value in enumerate(self.full, start=1) if value < LOST]
+        if not lost:
+            return ()
+        named = ", ".join(map(str, lost[:10])) + (", ..." if len(lost) > 10 else "")
+        return (
+            f"{len(lost)} of {len(self.full)} targets ({named}) are not written again even when nothing is "
+            "removed: their scores say little.",
+        )
+
+
+def rewriting_tokens(output: str | Generation, max_tokens: int) -> int:
+    """The longest text that is written in comparison with `output`, in tokens."""
+    if isinstance(output, str) or output.output_tokens is None:
+        return max_tokens
+    return min(max_tokens, REWRITING_ROOM * output.output_tokens + 16)
+
+
+def output_tokens(scores: TokenScores, text: str) -> tuple[OutputToken, ...]:
+    """The tokens of an output; one without characters stands at its end."""
+    places = [(len(text),) * 2 if span is None else span for span in scores.spans]
+    return tuple(
+        OutputToken(start=start, end=end, logprob_nats=nats)
+        for (start, end), nats in zip(places, scores.logprobs_nats, strict=True)
+    )
