@@ -4,11 +4,12 @@
 - logprob: only the log-probability of a given output, by each design of ablations;
 - text: only what it writes, with and without the noise of sampling, by each design.
 
-best: the share of targets whose best segment is true; recall: of the true segments, the share among the best 3
-(or as many as are true, if more); calls and CPU seconds for one explanation, on average. A design gets a budget
-of exactly so many calls; records with more segments than its budget allows are left out, and counted (of).
+best: the share of targets whose best segment is true; recall: of the true segments, the share among the best
+3 (or as many as are true, if more); calls and CPU seconds for one explanation, on average. The number after a
+design is its budget in calls, all of them counted; records with more segments than that allows are left out.
 
-It says what these methods find in one small model and made-up records, and nothing about other models or text.
+It says what these methods find in one small model and made-up records, and nothing about other models or
+text.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from multiprocessing import get_context
 from statistics import mean
 from typing import Any
@@ -53,11 +54,11 @@ WINDOW_SECONDS = 0.002
 
 
 class TextOnly:
-    """The bundled model behind a wall: it takes a prompt and gives a text. Calls at the same time share batches.
+    """The bundled model behind a wall: it takes a prompt and gives a text. Calls at one time share batches.
 
     `temperature`: 0 writes the most probable token; else tokens are drawn with the seed of the call. What it
-    wrote of a record is remembered, as the designs of a method begin alike; `saved_seconds` is the CPU time that
-    this saved, which belongs to whoever asked again.
+    wrote of a record is remembered, as the designs of a method begin alike; `saved_seconds` is the CPU time
+    that this saved, which belongs to whoever asked again.
     """
 
     name = "demo, text only"
@@ -75,11 +76,13 @@ class TextOnly:
         self._written.clear()
 
     async def capabilities(self) -> Capabilities:
+        """Text, and as much of it at once as there is."""
         return Capabilities(access="text", max_in_flight=IN_FLIGHT, deterministic=self._temperature == 0)
 
     async def generate(
         self, prompt: Prompt, *, max_tokens: int, seed: int, progress: Progress | None = None
     ) -> Generation:
+        """Write together with all who ask at this moment."""
         key = (prompt.turns(), max_tokens, seed if self._temperature else None)
         if key in self._written:
             known, seconds = self._written[key]
@@ -164,6 +167,7 @@ class Row:
     seconds: list[float] = field(default_factory=list)
 
     def add(self, explanation: Explanation, record: Record, seconds: float) -> None:
+        """Count what one explanation found, over the sentences that were written right."""
         matrix = explanation.matrix()
         self.calls.append(explanation.cost.calls)
         self.seconds.append(seconds)
@@ -177,6 +181,7 @@ class Row:
             self.recall.append(len(support.lines & set(order[:k])) / len(support.lines))
 
     def figures(self) -> dict[str, float]:
+        """The means."""
         return {
             "best": mean(self.best),
             "recall": mean(self.recall),
@@ -188,7 +193,7 @@ class Row:
 
 def merged(rows: Sequence[Row]) -> Row:
     """The rows of several processes as one."""
-    return Row(*(sum((getattr(row, name) for row in rows), []) for name in Row.__dataclass_fields__))
+    return Row(*([item for row in rows for item in getattr(row, f.name)] for f in fields(Row)))
 
 
 def ways() -> dict[str, tuple[str, dict[str, Any]]]:
@@ -245,9 +250,8 @@ def provider_parts(provider: HuggingFace) -> tuple[Any, Any]:
     """The model and the tokenizer of a provider."""
     explainer = Explainer(provider)
     sources = ["The patient is allergic to latex. It is raining."]
-    explainer.explain(
-        PROMPT, sources=sources, max_tokens=9, method=["attention", "lasso"]
-    )  # what is imported late
+    # So that nobody pays for what is imported late.
+    explainer.explain(PROMPT, sources=sources, max_tokens=9, method=["attention", "lasso"])
     return provider._loaded.model, provider._loaded.tokenizer
 
 
