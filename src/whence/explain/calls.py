@@ -6,10 +6,12 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from hashlib import blake2b
 from typing import Any, TypeVar, cast
 from weakref import finalize
 
 import anyio
+import anyio.to_thread
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from tenacity.stop import stop_after_attempt, stop_before_delay
 from tenacity.wait import wait_random_exponential
@@ -26,7 +28,7 @@ from whence.providers.base import (
     Watcher,
     report,
 )
-from whence.providers.errors import BudgetError, TemporaryError, UnavailableError
+from whence.providers.errors import BudgetError, RateLimitError, TemporaryError, UnavailableError
 from whence.providers.observations import AttentionQuery, AttentionRows, Generation, TokenScores
 from whence.providers.prompt import Message, Prompt
 from whence.providers.turns import Turns
@@ -47,9 +49,13 @@ class _Pace:
     turns: Turns
     resume_at: float = 0.0
 
-    async def wait(self) -> None:
-        """Until the provider wants to be asked again."""
-        while (seconds := self.resume_at - time.monotonic()) > 0:  # noqa: ASYNC110 - put off meanwhile
+    async def wait(self, deadline_seconds: float | None) -> None:
+        """Until the provider wants to be asked again. Raises RateLimitError where that is too late."""
+        while (seconds := self.resume_at - time.monotonic()) > 0:  # it may be put off meanwhile
+            if deadline_seconds is not None and seconds > deadline_seconds:
+                raise RateLimitError(
+                    f"the provider asked to wait, for {seconds:.0f} s still", retry_after_seconds=seconds
+                )
             await anyio.sleep(seconds)
 
 
@@ -74,9 +80,10 @@ class Calls:
     total: int | None = None
     _began: float = field(default_factory=time.monotonic)
     _promised: Spending = field(default_factory=Spending)
-    _texts: dict[object, Generation] = field(default_factory=dict)
-    _scores: dict[object, TokenScores] = field(default_factory=dict)
-    _counts: dict[object, int] = field(default_factory=dict)
+    _texts: dict[tuple[bytes, int | None], Generation] = field(default_factory=dict)
+    _scores: dict[bytes, TokenScores] = field(default_factory=dict)
+    _counts: dict[bytes, int] = field(default_factory=dict)
+    _telling: anyio.Lock = field(default_factory=anyio.Lock)
     _whole: int = 0
 
     async def count(self, prompt: Prompt) -> int:
@@ -111,20 +118,21 @@ class Calls:
             )
 
         written = await self._paid(ask, self._most(max_tokens), _of_generation)
-        self._texts[self._key(prompt, seed)] = written
+        self._texts[self._key(_said(prompt), seed)] = written
         return written
 
     async def regenerate(
         self, prompts: Sequence[Prompt], *, max_tokens: int, seeds: Sequence[int]
     ) -> list[Generation]:
         """An answer to each prompt, in their order; as many at a time as the provider allows."""
-        keys = [self._key(prompt, seed) for prompt, seed in zip(prompts, seeds, strict=True)]
+        said = await anyio.to_thread.run_sync(_all_said, prompts)
+        keys = [self._key(own, seed) for own, seed in zip(said, seeds, strict=True)]
         new = dict(zip(keys, zip(prompts, seeds, strict=True), strict=True))
         jobs = [(key, job) for key, job in new.items() if key not in self._texts]
         most = self._most(max_tokens)
         self._require_room(most.times(len(jobs)))
 
-        async def one(key: object, prompt: Prompt, seed: int) -> None:
+        async def one(key: tuple[bytes, int | None], prompt: Prompt, seed: int) -> None:
             async def ask() -> Generation:
                 return await self.provider.generate(prompt, max_tokens=max_tokens, seed=seed)
 
@@ -136,7 +144,7 @@ class Calls:
 
     async def score(self, prompts: Sequence[Prompt], output: str | Generation) -> list[TokenScores]:
         """Log-probabilities of the output's tokens given each prompt, in their order."""
-        keys = [_said(prompt) for prompt in prompts]
+        keys = await anyio.to_thread.run_sync(_all_said, prompts)
         new = {key: prompt for key, prompt in zip(keys, prompts, strict=True) if key not in self._scores}
         # Where it is computed here, one by one, all of them together are done soonest.
         local = self.capabilities.max_in_flight == 1 and self.capabilities.deadline_seconds is None
@@ -146,7 +154,7 @@ class Calls:
         self._require_room(most.times(len(new)))
         pending = list(new.items())
 
-        async def some(part: list[tuple[object, Prompt]]) -> None:
+        async def some(part: list[tuple[bytes, Prompt]]) -> None:
             asked = [prompt for _, prompt in part]
             done = self.spent.calls
 
@@ -167,8 +175,8 @@ class Calls:
         await _together([partial(some, part) for part in parts])
         return [self._scores[key] for key in keys]
 
-    def _key(self, prompt: Prompt, seed: int) -> object:
-        return _said(prompt), None if self.capabilities.deterministic else seed
+    def _key(self, said: bytes, seed: int) -> tuple[bytes, int | None]:
+        return said, None if self.capabilities.deterministic else seed
 
     async def _count(self, prompt: Prompt) -> int:
         key = _said(prompt)
@@ -192,7 +200,7 @@ class Calls:
         """An answer, for which every attempt is counted. Raises BudgetError, ProviderError."""
 
         async def attempt() -> Answer:
-            await self._pace().wait()
+            await self._pace().wait(self.capabilities.deadline_seconds)
             self._require_room(Spending())
             try:
                 answer = await ask()
@@ -273,7 +281,8 @@ class Calls:
         )
 
     async def _tell(self) -> None:
-        await report(self.progress, Step(stage=STAGE, done=self.spent.calls, total=self.total))
+        async with self._telling:  # one after the other, in order
+            await report(self.progress, Step(stage=STAGE, done=self.spent.calls, total=self.total))
 
 
 async def _together(jobs: Sequence[Callable[[], Coroutine[Any, Any, None]]]) -> None:
@@ -292,9 +301,16 @@ def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
     return _first(error) if isinstance(error, BaseExceptionGroup) else error
 
 
-def _said(prompt: Prompt) -> object:
-    """What the model reads, and what tells two prompts apart."""
-    return tuple((turn.role, turn.text) for turn in prompt.turns())
+def _said(prompt: Prompt) -> bytes:
+    """What tells two prompts apart: a digest of what the model reads, for the texts may be long and many."""
+    digest = blake2b()
+    for turn in prompt.turns():
+        digest.update(f"{turn.role} {len(turn.text)} {turn.text}".encode())
+    return digest.digest()
+
+
+def _all_said(prompts: Sequence[Prompt]) -> list[bytes]:
+    return [_said(prompt) for prompt in prompts]
 
 
 def _characters(prompt: Prompt) -> int:

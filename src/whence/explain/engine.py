@@ -77,6 +77,8 @@ class Request:
                 raise InputError(f"{name} is {value!r}; choose one of {', '.join(kinds)}")
         if not isinstance(self.max_tokens, int) or self.max_tokens < 1:
             raise InputError(f"max_tokens is {self.max_tokens!r}; ask for at least one token")
+        if not isinstance(self.seed, int) or isinstance(self.seed, bool) or self.seed < 0:
+            raise InputError(f"seed is {self.seed!r}; give a whole number from 0")
         if not self.methods or len(set(self.methods)) != len(self.methods):
             raise InputError(f"method is {list(self.methods)}; name one method, or several different ones")
         if self.output is not None:
@@ -152,7 +154,11 @@ async def plan(provider: Provider, request: Request, progress: Progress | None =
     """
     job = await _Job.of(provider, request, progress)
     _require_budget(job)
-    return await job.plan(request.prompt, request.output, job.choices)
+    found = await job.plan(request.prompt, request.output, job.choices)
+    limit = job.calls.capabilities.context_tokens
+    if found.counted and limit is not None and found.prompt_tokens > limit and not request.truncate:
+        raise ContextLengthError(tokens=found.prompt_tokens, limit_tokens=limit)
+    return found
 
 
 async def explain(provider: Provider, request: Request, progress: Progress | None = None) -> Explanation:

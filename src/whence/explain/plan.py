@@ -176,8 +176,8 @@ def price(
         names = ", ".join(choice.method.name for choice in choices)
         raise BudgetError(
             f"the budget of {budget} does not allow the cheapest plan for {names}: {beyond}. Allow more, or "
-            "ask for less: coarser segments (segment_by='paragraph'), a shorter answer (max_tokens=), or "
-            "lasso, whose calls do not grow with the segments"
+            "ask for less: coarser segments (segment_by='paragraph'), a shorter answer (max_tokens=); the "
+            "calls of lasso do not grow with the segments"
         )
     planned: list[PlannedMethod] = []
     total = before

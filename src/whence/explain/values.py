@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Protocol
 
 import anyio.to_thread
@@ -23,6 +23,8 @@ from whence.providers.prompt import Prompt
 Values = NDArray[np.float64]
 """Masks x targets."""
 REPEATS = 3
+AT_ONCE = 256
+"""Prompts that are made, and asked, together."""
 REWRITING_ROOM = 2
 """A text written again may be so many times as long as the first, and 16 tokens: more is not paid for."""
 IMPROBABLE = 0.01
@@ -111,8 +113,10 @@ class LogProbability(Value):
 
     async def of(self, masks: Mask) -> Values:
         """The output's log-probability given what is kept."""
-        found = await self._calls.score([self.ablation.keeping(mask) for mask in masks], self._output)
-        return np.stack([self._summed(scores) for scores in found])
+        found: list[Values] = []
+        async for prompts in _ablated(self.ablation, masks):
+            found += [self._summed(scores) for scores in await self._calls.score(prompts, self._output)]
+        return np.stack(found)
 
     def _summed(self, scores: TokenScores) -> Values:
         nats = np.asarray(scores.logprobs_nats, dtype=np.float64)
@@ -204,17 +208,19 @@ class Similarity(Value):
 
     async def of(self, masks: Mask) -> Values:
         """Similarities of the targets to what is written from what is kept. Raises InputError."""
-        # Each of several calls has a seed of its own, so that their noise is not the same.
-        seeds = [self._seed + 1 + self._asked + number for number in range(len(masks))]
-        self._asked += len(masks)
-        written = await self._calls.regenerate(
-            [self.ablation.keeping(mask) for mask in masks], max_tokens=self._max_tokens, seeds=seeds
-        )
+        found: list[list[float]] = []
+        async for prompts in _ablated(self.ablation, masks):
+            # Each of several calls has a seed of its own, so that their noise is not the same.
+            first = self._seed + 1 + self._asked
+            self._asked += len(prompts)
+            written = await self._calls.regenerate(
+                prompts, max_tokens=self._max_tokens, seeds=range(first, first + len(prompts))
+            )
+            found += await anyio.to_thread.run_sync(self._compared, written)
+        return np.array(found, dtype=np.float64)
 
-        def compare() -> list[list[float]]:
-            return [self._scorer.score(self._targets, generation.text) for generation in written]
-
-        return np.array(await anyio.to_thread.run_sync(compare), dtype=np.float64)
+    def _compared(self, written: list[Generation]) -> list[list[float]]:
+        return [self._scorer.score(self._targets, generation.text) for generation in written]
 
     def _lost(self) -> tuple[str, ...]:
         lost = [number for number, value in enumerate(self.full, start=1) if value < LOST]
@@ -225,6 +231,16 @@ class Similarity(Value):
             f"{len(lost)} of {len(self.full)} targets ({named}) are not written again even when nothing is "
             "removed: their scores say little.",
         )
+
+
+async def _ablated(ablation: Ablation, masks: Mask) -> AsyncIterator[list[Prompt]]:
+    """The prompts of the masks, some at a time: in a thread, and never all in memory."""
+
+    def some(start: int) -> list[Prompt]:
+        return [ablation.keeping(mask) for mask in masks[start : start + AT_ONCE]]
+
+    for start in range(0, len(masks), AT_ONCE):
+        yield await anyio.to_thread.run_sync(some, start)
 
 
 def rewriting_tokens(output: str | Generation, max_tokens: int) -> int:

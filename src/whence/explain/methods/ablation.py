@@ -33,6 +33,8 @@ STOPPED_CAVEAT = (
 )
 TWO_SIDED_95 = 1.96
 """Standard deviations beyond which one value of a normal distribution in twenty lies."""
+LARGEST_DESIGN = 50_000_000
+"""Calls times segments: a byte each, and more while they are fitted."""
 LEADERS = 3
 LEADING = 0.25
 """The part of a target's best score that another passage must reach to be one of its leaders."""
@@ -136,6 +138,11 @@ class AblationMethod(Generic[OptionsT]):
         reason = _without_logprobs(options, capabilities)
         fixed = REPEATS if reason is not None and not capabilities.deterministic else 1
         least, wanted = self.calls(options, segments, regenerates=reason is not None)
+        if wanted * segments > LARGEST_DESIGN:
+            raise InputError(
+                f"{self.name} would ask {wanted} times about {segments} passages, which is too much to hold; "
+                "choose coarser segments (segment_by='paragraph'), or fewer masks or permutations"
+            )
         return Effort(
             family="logprob" if reason is None else "perturbation",
             least=fixed + least,

@@ -51,7 +51,7 @@ class LassoOptions(Options):
     `stop_early`: once the best segments of every target are the same in three fits, eight masks apart.
     """
 
-    masks: int = Field(default=64, ge=LEAST_MASKS, le=100_000)
+    masks: int = Field(default=64, ge=LEAST_MASKS, le=10_000)
     keep: float = Field(default=0.5, gt=0, lt=1)
     alpha: float = Field(default=0.01, gt=0, allow_inf_nan=False)
     confirm: int = Field(default=CONFIRMATIONS, ge=0)
@@ -210,8 +210,7 @@ def _masks(size: int, number: int, options: LassoOptions, seed: int, *, exact: b
     if exact:
         every = (np.arange(1 << size)[:, None] >> np.arange(size)) & 1
         return rng.permutation(every.astype(np.bool_))[:number]
-    chosen: Mask = rng.random((number, size)) < options.keep
-    return chosen
+    return np.stack([rng.random(size) < options.keep for _ in range(number)])
 
 
 async def _confirm(study: Study, scores: Values, chance: Values, number: int) -> tuple[Confirmation, ...]:

@@ -33,7 +33,7 @@ class ShapleyOptions(Options):
     `stop_early`: once the best segments of every target are the same in three looks, a pair apart.
     """
 
-    permutations: int = Field(default=8, ge=1, le=10_000)
+    permutations: int = Field(default=8, ge=1, le=1000)
     stop_early: bool = True
 
 
@@ -52,15 +52,18 @@ class Shapley(AblationMethod[ShapleyOptions]):
     def calls(self, options: ShapleyOptions, segments: int, *, regenerates: bool) -> tuple[int, int]:
         """Nothing kept, and each permutation without its two ends."""
         orders = min(options.permutations, _factorial(segments))
-        subsets = (1 << min(segments, 60)) - 1  # of which the whole prompt is not counted here
-        return segments, min(orders * (segments - 1) + 1, subsets)
+        walked = orders * (segments - 1) + 1
+        # Orders meet in the same subsets, and these are asked once, but that noise makes each text another.
+        subsets = walked if regenerates else (1 << min(segments, 60)) - 1
+        return segments, min(walked, subsets)
 
     async def estimate(self, study: Study, options: ShapleyOptions) -> Estimate:
         """Standard errors are those of the mean over pairs; none for fewer than two pairs."""
         size = len(study)
         exact = _factorial(size) <= options.permutations
         wanted = _factorial(size) if exact else options.permutations
-        plenty = study.left is None or study.left >= self.calls(options, size, regenerates=False)[1]
+        regenerates = study.value.family == "perturbation"
+        plenty = study.left is None or study.left >= self.calls(options, size, regenerates=regenerates)[1]
         affordable = wanted if plenty else ((study.left or 0) - 1) // (size - 1)
         orders = _orders(size, min(wanted, affordable), study.seed, exact=exact)
         empty = (await study.worth(np.zeros((1, size), dtype=np.bool_)))[0]
