@@ -282,7 +282,9 @@ class Calls:
 
     async def _tell(self) -> None:
         async with self._telling:  # one after the other, in order
-            await report(self.progress, Step(stage=STAGE, done=self.spent.calls, total=self.total))
+            done = self.spent.calls
+            total = None if self.total is None else max(self.total, done)  # attempts that failed count, too
+            await report(self.progress, Step(stage=STAGE, done=done, total=total))
 
 
 async def _together(jobs: Sequence[Callable[[], Coroutine[Any, Any, None]]]) -> None:
