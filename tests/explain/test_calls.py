@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from whence.explain import calls as module
+from whence.explain import pace as module
 from whence.explain.budget import DEFAULT_BUDGET, Budget, Spending
-from whence.explain.calls import Calls
+from whence.explain.calls import BYTES_PER_TOKEN, STAGE, TEMPLATE_TOKENS, Calls
 from whence.explain.engine import Request, explain
 from whence.explain.schema import Explanation
 from whence.providers.base import Access, Prices, Progress, Provider, Step
@@ -470,7 +470,7 @@ def test_counting_a_prompt_is_no_call_and_without_a_counter_characters_are() -> 
         assert await calls.count(one) == await provider.count_tokens(one)
         assert calls.spent == Spending()
         estimated = await (await calls_of(Countless())).count(one)
-        assert estimated == -(-len(one.turns()[0].text) // module.CHARACTERS_PER_TOKEN)
+        assert estimated == TEMPLATE_TOKENS + -(-len(one.turns()[0].text.encode()) // BYTES_PER_TOKEN)
 
     run(work)
 
@@ -481,7 +481,7 @@ def test_progress_tells_of_every_call() -> None:
         calls = await calls_of(FakeProvider(), progress=steps.append)
         calls.total = 9
         await rewritten(calls, prompts(3))
-        assert {step.stage for step in steps} == {module.STAGE}
+        assert {step.stage for step in steps} == {STAGE}
         assert max(step.done for step in steps) == 3
         assert {step.total for step in steps} == {9}
 
@@ -519,9 +519,13 @@ def test_what_the_budget_does_not_allow_is_refused_before_it_is_asked(
     async def work() -> None:
         provider = FakeProvider(prices=PRICES)
         calls = await calls_of(provider, budget=Budget(**budget))
-        await calls.count(prompts(1)[0])
-        with pytest.raises(BudgetError, match=limit) as caught:
+
+        async def ask() -> None:
+            await calls.count(prompts(1)[0])
             await rewritten(calls, prompts(8))
+
+        with pytest.raises(BudgetError, match=limit) as caught:
+            await ask()
         assert "Allow more" in str(caught.value)
         assert provider.calls == 0
 

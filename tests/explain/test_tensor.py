@@ -25,7 +25,7 @@ from whence.demo.records import PROMPT, generate
 from whence.explain.cells import BOUNDS, DTYPES, Encoding, decode, encode, pool
 from whence.explain.keeper import TensorKeeper
 from whence.explain.methods.attention import NativeAttention
-from whence.explain.methods.base import Finding, Task
+from whence.explain.methods.base import Effort, Finding, Task
 from whence.explain.packing import pack, pack_plain, unpack
 from whence.explain.tensor import GZIP_IN_BASE64, PRECISION
 from whence.providers.base import Capabilities, Progress, Watcher
@@ -717,6 +717,9 @@ class Blind:
 
     def check(self, parameters: Mapping[str, object], capabilities: Capabilities) -> None:
         pass
+
+    def effort(self, parameters: Mapping[str, object], capabilities: Capabilities, segments: int) -> Effort:
+        return Effort(family="logprob", least=1, wanted=1)
 
     async def run(self, task: Task) -> Finding:
         finding = await NativeAttention().run(replace(task, watcher=None, parameters={}))

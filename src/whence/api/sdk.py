@@ -126,6 +126,7 @@ class Explainer:
         self,
         work: Callable[[Provider, Request, Progress | None], Awaitable[Answer]],
         prompt: str | Sequence[Message],
+        /,
         *,
         sources: Sequence[str | Source] = (),
         output: str | None = None,

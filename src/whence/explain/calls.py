@@ -1,4 +1,4 @@
-"""What one explanation asks of its provider: each call once, so many at a time, again where that may help."""
+"""What one explanation asks of its provider: each call once, counted, and within the budget."""
 
 from __future__ import annotations
 
@@ -8,15 +8,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from hashlib import blake2b
 from typing import Any, TypeVar, cast
-from weakref import finalize
 
 import anyio
 import anyio.to_thread
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
-from tenacity.stop import stop_after_attempt, stop_before_delay
-from tenacity.wait import wait_random_exponential
 
 from whence.explain.budget import Budget, Spending
+from whence.explain.pace import pace_of
 from whence.providers.base import (
     Attends,
     Capabilities,
@@ -28,39 +25,16 @@ from whence.providers.base import (
     Watcher,
     report,
 )
-from whence.providers.errors import BudgetError, RateLimitError, TemporaryError, UnavailableError
+from whence.providers.errors import BudgetError
 from whence.providers.observations import AttentionQuery, AttentionRows, Generation, TokenScores
 from whence.providers.prompt import Message, Prompt
-from whence.providers.turns import Turns
 
 Answer = TypeVar("Answer")
-ATTEMPTS = 6
-FIRST_WAIT_SECONDS = 0.5
-LONGEST_WAIT_SECONDS = 20.0
-CHARACTERS_PER_TOKEN = 4
-"""Of English, about; where a provider does not count."""
+BYTES_PER_TOKEN = 3
+"""Of UTF-8, where a provider does not count: rather too many tokens than too few, in any script."""
+TEMPLATE_TOKENS = 8
+"""What a chat template may put around a message."""
 STAGE = "ablate"
-
-
-@dataclass(eq=False)
-class _Pace:
-    """How fast one provider may be asked, by all who ask it."""
-
-    turns: Turns
-    resume_at: float = 0.0
-
-    async def wait(self, deadline_seconds: float | None) -> None:
-        """Until the provider wants to be asked again. Raises RateLimitError where that is too late."""
-        while (seconds := self.resume_at - time.monotonic()) > 0:  # it may be put off meanwhile
-            if deadline_seconds is not None and seconds > deadline_seconds:
-                raise RateLimitError(
-                    f"the provider asked to wait, for {seconds:.0f} s still", retry_after_seconds=seconds
-                )
-            await anyio.sleep(seconds)
-
-
-_paces: dict[int, _Pace] = {}
-"""By the identity of the provider, which need not be hashable."""
 
 
 @dataclass(eq=False, kw_only=True)
@@ -68,8 +42,9 @@ class Calls:
     """Calls of one explanation. Raises BudgetError before calls for which the budget has no room.
 
     Calls that are the same are made once. A TemporaryError is tried again: after the time that the provider
-    names, else after a growing, random one, up to the deadline of the provider's capabilities.
+    names, else after a growing, random one, up to the deadline of the provider's capabilities (see `Pace`).
     `spent`: every attempt, and the tokens of those that were answered. `total`: the calls expected.
+    `longest_tokens`: the most that a prompt may have, where longer ones are shortened.
     """
 
     provider: Provider
@@ -78,6 +53,8 @@ class Calls:
     progress: Progress | None = None
     spent: Spending = field(default_factory=Spending)
     total: int | None = None
+    longest_tokens: int | None = None
+    _answered: int = 0
     _began: float = field(default_factory=time.monotonic)
     _promised: Spending = field(default_factory=Spending)
     _texts: dict[tuple[bytes, int | None], Generation] = field(default_factory=dict)
@@ -88,7 +65,8 @@ class Calls:
 
     async def count(self, prompt: Prompt) -> int:
         """Tokens of a whole prompt; until another is counted, no call is expected to read more."""
-        self._whole = await self._count(prompt)
+        tokens = await self._count(prompt)
+        self._whole = tokens if self.longest_tokens is None else min(tokens, self.longest_tokens)
         return self._whole
 
     async def length(self, output: str | Generation) -> int:
@@ -107,7 +85,7 @@ class Calls:
         async def ask() -> AttentionRows:
             return await provider.attend(prompt, output, query, progress=self.progress, watcher=watcher)
 
-        return await self._paid(ask, Spending(calls=1), lambda _: (0, 0))
+        return await self._paid(ask, self._most(0), lambda rows: _of_scores([rows.output]))
 
     async def answer(self, prompt: Prompt, *, max_tokens: int, seed: int) -> Generation:
         """The output that is to be explained."""
@@ -156,7 +134,7 @@ class Calls:
 
         async def some(part: list[tuple[bytes, Prompt]]) -> None:
             asked = [prompt for _, prompt in part]
-            done = self.spent.calls
+            done = self._answered
 
             def tell(step: Step) -> None:
                 if self.progress is not None:
@@ -181,10 +159,11 @@ class Calls:
     async def _count(self, prompt: Prompt) -> int:
         key = _said(prompt)
         if key not in self._counts:
-            tokens = -(-_characters(prompt) // CHARACTERS_PER_TOKEN)
             if isinstance(self.provider, Counts):
-                tokens = await self._persist(partial(self.provider.count_tokens, prompt))
-            self._counts[key] = tokens
+                ask = partial(self.provider.count_tokens, prompt)
+                self._counts[key] = await self._paid(ask, Spending(), lambda _: (0, 0))
+            else:
+                self._counts[key] = _estimated(prompt)
         return self._counts[key]
 
     def _most(self, max_tokens: int) -> Spending:
@@ -198,14 +177,16 @@ class Calls:
         cost: Callable[[Answer], tuple[int, int]],
     ) -> Answer:
         """An answer, for which every attempt is counted. Raises BudgetError, ProviderError."""
+        pace = pace_of(self.provider, self.capabilities)
 
         async def attempt() -> Answer:
-            await self._pace().wait(self.capabilities.deadline_seconds)
+            await pace.wait()
             self._require_room(Spending())
             try:
                 answer = await ask()
             finally:
                 self.spent += Spending(calls=most.calls)
+            self._answered += most.calls
             read, wrote = cost(answer)
             self.spent += Spending(input_tokens=read, output_tokens=wrote)
             return answer
@@ -215,51 +196,11 @@ class Calls:
         try:
             with anyio.move_on_after(self._seconds_left()):
                 # The turn is kept between attempts: what waits in the queue has not begun its deadline.
-                async with self._pace().turns.turn():
-                    return await self._persist(attempt)
+                async with pace.turns.turn():
+                    return await pace.persist(attempt)
             raise BudgetError(self._over("its seconds are over"))
         finally:
             self._promised += most.times(-1)
-
-    async def _persist(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Try again what may succeed, until the deadline."""
-        began = time.monotonic()
-        deadline = self.capabilities.deadline_seconds
-        stop = stop_after_attempt(ATTEMPTS)
-        retrying = AsyncRetrying(
-            retry=retry_if_exception_type(TemporaryError),
-            wait=self._pause,
-            stop=stop if deadline is None else stop | stop_before_delay(deadline),
-            sleep=anyio.sleep,
-            reraise=True,
-        )
-        try:
-            with anyio.move_on_after(deadline):
-                return await retrying(ask)
-            raise UnavailableError(f"the provider gave no answer within {deadline:g} s")
-        except TemporaryError as error:
-            tries = retrying.statistics.get("attempt_number", 1)
-            often = "once" if tries == 1 else f"{tries} times"
-            raise type(error)(
-                f"{error} (asked {often} in {time.monotonic() - began:.1f} s)",
-                retry_after_seconds=error.retry_after_seconds,
-            ) from error
-
-    def _pause(self, state: RetryCallState) -> float:
-        """Seconds until the next attempt; nobody asks this provider before a time that it named."""
-        error = state.outcome and state.outcome.exception()
-        if isinstance(error, TemporaryError) and error.retry_after_seconds is not None:
-            pace = self._pace()
-            pace.resume_at = max(pace.resume_at, time.monotonic() + error.retry_after_seconds)
-            return error.retry_after_seconds
-        return wait_random_exponential(multiplier=FIRST_WAIT_SECONDS, max=LONGEST_WAIT_SECONDS)(state)
-
-    def _pace(self) -> _Pace:
-        key = id(self.provider)
-        if key not in _paces:
-            _paces[key] = _Pace(Turns(self.capabilities.max_in_flight))
-            finalize(self.provider, _paces.pop, key, None)
-        return _paces[key]
 
     def _require_room(self, more: Spending) -> None:
         beyond = (self.spent + self._promised + more).exceeds(self.budget, self.capabilities.prices)
@@ -280,11 +221,15 @@ class Calls:
             "or ask for less: coarser segments (segment_by='paragraph'), or fewer masks"
         )
 
+    async def end(self) -> None:
+        """Tell that no more calls are made, fewer perhaps than were expected."""
+        if self.total is not None:
+            self.total = self._answered
+            await self._tell()
+
     async def _tell(self) -> None:
         async with self._telling:  # one after the other, in order
-            done = self.spent.calls
-            total = None if self.total is None else max(self.total, done)  # attempts that failed count, too
-            await report(self.progress, Step(stage=STAGE, done=done, total=total))
+            await report(self.progress, Step(stage=STAGE, done=self._answered, total=self.total))
 
 
 async def _together(jobs: Sequence[Callable[[], Coroutine[Any, Any, None]]]) -> None:
@@ -315,8 +260,9 @@ def _all_said(prompts: Sequence[Prompt]) -> list[bytes]:
     return [_said(prompt) for prompt in prompts]
 
 
-def _characters(prompt: Prompt) -> int:
-    return sum(len(turn.text) for turn in prompt.turns())
+def _estimated(prompt: Prompt) -> int:
+    """Tokens of a prompt that nobody counts, rather too many than too few."""
+    return sum(TEMPLATE_TOKENS - -len(turn.text.encode()) // BYTES_PER_TOKEN for turn in prompt.turns())
 
 
 def _of_generation(answer: Generation) -> tuple[int, int]:

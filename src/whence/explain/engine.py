@@ -17,6 +17,7 @@ from whence.explain.methods import Method, get_method
 from whence.explain.methods.ablation import AblationMethod
 from whence.explain.methods.base import Finding, Task
 from whence.explain.plan import Choice, Plan, choose, price, size_of
+from whence.explain.result import Family
 from whence.explain.schema import (
     Cost,
     Explanation,
@@ -105,6 +106,14 @@ class _Job:
     choices: tuple[Choice, ...]
     calls: Calls
 
+    @property
+    def looks(self) -> tuple[Choice, ...]:
+        """The pass that `attention=` takes where no method makes one."""
+        families = [_family(self.request, choice.method, self.calls.capabilities) for choice in self.choices]
+        if self.request.attention is None or "native_attention" in families:
+            return ()
+        return (Choice(method=get_method("attention")),)
+
     @classmethod
     async def of(cls, provider: Provider, request: Request, progress: Progress | None) -> _Job:
         """Find out what the provider can. Raises InputError, UnsupportedError, ProviderError."""
@@ -112,20 +121,33 @@ class _Job:
         if capabilities.instructed:
             require_instruction(request.prompt)
         if request.attention is not None and not capabilities.attends:
+            reason = capabilities.refused.get("mean", f"{provider.name} gives {capabilities.access} only")
             raise UnsupportedError(
-                f"attention= keeps the model's attention, and {provider.name} gives {capabilities.access} "
-                "only; leave attention= away, or take a model whose weights can be read"
+                f"attention= keeps the model's attention, and {reason}; leave attention= away, or take a "
+                "model whose attention can be read"
             )
         choices = tuple(choose(name, capabilities, provider=provider.name) for name in request.methods)
         # In a thread: a scorer may load a model of its own.
         await anyio.to_thread.run_sync(_check_choices, request, choices, capabilities)
-        budget = request.budget or (request.metered_budget if capabilities.metered else None)
-        calls = Calls(provider=provider, capabilities=capabilities, budget=budget, progress=progress)
+        budget = request.budget
+        if capabilities.metered and request.metered_budget is not None and not _bounded(budget):
+            budget = request.metered_budget.within(budget)
+        calls = Calls(
+            provider=provider,
+            capabilities=capabilities,
+            budget=budget,
+            progress=progress,
+            longest_tokens=capabilities.context_tokens if request.truncate else None,
+        )
         return cls(request=request, choices=choices, calls=calls)
 
     async def plan(self, prompt: Prompt, output: str | Generation | None, choices: Sequence[Choice]) -> Plan:
-        """What these methods cost at most, beside what is spent. Raises BudgetError."""
+        """What these methods, and the look at the attention, cost at most, beside what is spent.
+
+        Raises BudgetError.
+        """
         calls = self.calls
+        choices = [*choices, *self.looks]
         return price(
             choices,
             self.request.parameters,
@@ -222,6 +244,7 @@ async def _observe(job: _Job, prompt: Prompt) -> _Observed:
     looks = list(findings)
     if keeper is not None and not keeper.begun:  # no method looked at the attention: one more pass does
         looks.append(await get_method("attention").run(replace(task, parameters={}, watcher=keeper)))
+    await calls.end()
     return _Observed(
         output=output,
         findings=tuple(findings),
@@ -254,7 +277,7 @@ async def _find(job: _Job, choices: Sequence[Choice], task: Task) -> Finding:
 
 def _require_budget(job: _Job) -> None:
     """Nothing that costs money fans out without a limit."""
-    if job.priced and job.calls.capabilities.metered and job.calls.budget in (None, Budget()):
+    if job.priced and job.calls.capabilities.metered and not _bounded(job.calls.budget):
         raise BudgetError(
             f"each call of {job.calls.provider.name} costs money, and no budget is set; set one, such as "
             "budget={'calls': 100}"
@@ -277,9 +300,18 @@ def _check_choices(request: Request, choices: Sequence[Choice], capabilities: Ca
         _require_units(request, choice.method, capabilities)
 
 
+def _family(request: Request, method: Method, capabilities: Capabilities) -> Family:
+    return method.effort(request.parameters, capabilities, segments=1).family
+
+
+def _bounded(budget: Budget | None) -> bool:
+    """Whether a budget limits what is spent: time alone does not."""
+    return budget is not None and (budget.calls, budget.tokens, budget.money) != (None, None, None)
+
+
 def _require_units(request: Request, method: Method, capabilities: Capabilities) -> None:
     """Raise UnsupportedError for tokens where a text has none, and nobody would tell them."""
-    family = method.effort(request.parameters, capabilities, segments=1).family
+    family = _family(request, method, capabilities)
     if request.segment_by == "token" and family != "native_attention":
         raise UnsupportedError(
             f"{method.name} takes parts of the text away, and a token is none; choose segment_by='word'"

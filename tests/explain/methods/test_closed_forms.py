@@ -215,7 +215,7 @@ def test_lasso_over_all_masks_is_least_squares_less_the_penalty() -> None:
     fitted = np.array(FITTED)
     expected = np.sign(fitted) * np.maximum(np.abs(fitted) - ALPHA / SD * TOKENS, 0)
     assert scores_of(explanation) == pytest.approx(expected, abs=1e-5)
-    assert result.method.parameters["exact"] is True
+    assert result.method.parameters["all_masks"] is True
     assert stderr_of(result) == pytest.approx(0)
     assert explanation.cost.calls == 1 + 256
 
@@ -270,7 +270,7 @@ def test_another_probability_to_keep_is_drawn_though_there_are_as_many_masks_as_
     value = Known(all_of_three, 6)
     found = estimated(Lasso(), value, LassoOptions(masks=64, keep=0.9, stop_early=False, confirm=0))
     assert np.mean(value.asked) == pytest.approx(0.9, abs=4 * 0.3 / math.sqrt(64 * 6))
-    assert found.said["exact"] is False
+    assert found.said["all_masks"] is False
 
 
 def test_a_great_penalty_leaves_nothing() -> None:

@@ -209,10 +209,27 @@ def test_attention_cannot_be_followed_through_a_layer_that_has_none(make: Make, 
         explainer.explain("Summarise.", sources=SOURCES, output=OUTPUT, method="attention_rollout")
 
 
-def test_state_spaces_are_refused_with_their_layers_named(make: Make, tokenizer: Any) -> None:
+def test_the_attention_of_state_spaces_is_refused_with_their_layers_named(make: Make, tokenizer: Any) -> None:
     explainer = Explainer(HuggingFace(make("mamba"), tokenizer))
-    with pytest.raises(CaptureError, match=r"MambaForCausalLM has no attention.* 0, 1, 2 \(MambaMixer\)"):
-        explainer.explain("Summarise.", sources=SOURCES)
+    named = r"MambaForCausalLM has no attention.* 0, 1, 2 \(MambaMixer\)"
+    for asked in ({"method": "attention"}, {"method": "attention_rollout"}, {"attention": True}):
+        with pytest.raises(UnsupportedError, match=named):
+            explainer.explain("Summarise.", sources=SOURCES, output=OUTPUT, **asked)
+
+
+def test_state_spaces_are_explained_by_what_changes_without_a_passage(make: Make, tokenizer: Any) -> None:
+    explanation = Explainer(HuggingFace(make("mamba"), tokenizer)).explain(
+        "Summarise.", sources=SOURCES, output=OUTPUT
+    )
+    method = explanation.results[0].method
+    assert (method.name, method.family, method.access) == ("lasso", "logprob", "logprobs")
+    assert [item.method for item in method.fallbacks] == [
+        "attention",
+        "attention_rollout",
+        "attention_value_weighted",
+    ]
+    assert all("MambaMixer" in item.reason for item in method.fallbacks)
+    assert np.abs(explanation.matrix()).max() > 0
 
 
 def test_a_decoder_wants_to_be_told_what_to_do(make: Make, tokenizer: Any) -> None:

@@ -24,7 +24,6 @@ from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
     LongformerConfig,
-    MambaConfig,
     ViTConfig,
     XLNetConfig,
 )
@@ -360,12 +359,6 @@ def test_an_unknown_layer_or_head_is_refused_with_those_that_exist(
 @pytest.mark.parametrize(
     ("maker", "config", "error", "named"),
     [
-        (
-            AutoModelForCausalLM,
-            MambaConfig(vocab_size=1662, hidden_size=32, num_hidden_layers=2),
-            CaptureError,
-            r"MambaForCausalLM.*layers 0, 1 \(MambaMixer\)",
-        ),
         (
             AutoModelForMaskedLM,
             LongformerConfig(vocab_size=1662, attention_window=[4, 4], **READER),

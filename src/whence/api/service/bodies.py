@@ -125,6 +125,10 @@ class ExplanationBody(Body):
             )
         if barred := FOR_THE_OPERATOR & self.parameters.keys():
             raise InputError(f"{', '.join(sorted(barred))} cannot be chosen in a request: it names a model")
+        if self.parameters.get("scorer") == "embedding":
+            raise InputError(
+                "the scorer 'embedding' needs a model, and this server has none for it; take 'overlap'"
+            )
         return {
             "prompt": self.prompt
             if isinstance(self.prompt, str)

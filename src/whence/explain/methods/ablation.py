@@ -27,6 +27,10 @@ NOISE_CAVEAT = (
     "The model writes something else each time it is asked: scores nearer to zero than the noise floor "
     "(estimated from {repeats} repeats of the whole prompt) are not distinguishable from chance."
 )
+ALIKE_CAVEAT = (
+    "The model may write something else each time it is asked; {repeats} repeats of the whole prompt said "
+    "the same, which does not exclude chance in the scores."
+)
 CUT_CAVEAT = "Cut by the budget: {done} of {wanted} {what}. With all of them the scores would be surer."
 STOPPED_CAVEAT = (
     "Stopped after {done} of {wanted} {what}: the best passages of every target no longer changed."
@@ -125,7 +129,8 @@ class AblationMethod(Generic[OptionsT]):
     def check(self, parameters: Mapping[str, object], capabilities: Capabilities) -> None:
         """The options make sense, and the provider has the value. Raises InputError, UnsupportedError."""
         options = self.chosen(parameters)
-        options.made_scorer()
+        if _without_logprobs(options, capabilities) is not None:
+            options.made_scorer()
         if options.value == "logprob" and not capabilities.scores:
             raise UnsupportedError(
                 f"value='logprob' needs log-probabilities of a given output; this provider gives "
@@ -163,6 +168,7 @@ class AblationMethod(Generic[OptionsT]):
         budget = task.calls.budget
         timed = budget is not None and budget.seconds is not None
         found = await self.estimate(Study(value=value, seed=task.seed, left=left, timed=timed), options)
+        noisy = value.repeats > 1
         floor = None if value.noise is None else TWO_SIDED_95 * value.noise * found.noise_factor
         result = Result(
             method=MethodRecord(
@@ -190,7 +196,7 @@ class AblationMethod(Generic[OptionsT]):
             caveats=(
                 CAVEAT,
                 self.caveat,
-                *([NOISE_CAVEAT.format(repeats=value.repeats)] if value.repeats > 1 else []),
+                *([(NOISE_CAVEAT if floor else ALIKE_CAVEAT).format(repeats=value.repeats)] if noisy else []),
                 *value.caveats,
                 *found.caveats,
             ),
@@ -203,11 +209,10 @@ class AblationMethod(Generic[OptionsT]):
         try:
             return self.options.model_validate(own)
         except ValidationError as error:
-            faults = "; ".join(
-                f"{item['loc'][0]} is {own.get(str(item['loc'][0]))!r}: {item['msg']}"
-                for item in error.errors()
-            )
-            raise InputError(f"{self.name}: {faults}") from error
+            # By name: of a union each member complains. Texts are not repeated, for they may be confidential.
+            faults = {str(item["loc"][0]): item["msg"] for item in error.errors(include_input=False)}
+            said = [f"{name} is {_shown(own[name])}: {message}" for name, message in faults.items()]
+            raise InputError(f"{self.name}: {'; '.join(said)}") from None
 
     def calls(self, options: OptionsT, segments: int, *, regenerates: bool) -> tuple[int, int]:
         """The least and the wanted number of ablations of so many segments."""
@@ -216,6 +221,11 @@ class AblationMethod(Generic[OptionsT]):
     async def estimate(self, study: Study, options: OptionsT) -> Estimate:
         """Measure the ablations of the design, and score."""
         raise NotImplementedError
+
+
+def _shown(value: object) -> str:
+    """A number as it is, and of anything else its type."""
+    return repr(value) if isinstance(value, int | float | None) else f"a {type(value).__name__}"
 
 
 def leaders(scores: Values, chance: Values) -> list[frozenset[int]]:

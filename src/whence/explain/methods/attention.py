@@ -45,9 +45,9 @@ class NativeAttention:
 
     def lacks(self, capabilities: Capabilities) -> str | None:
         """Needs a provider that attends, in a way that can be combined so."""
-        if not capabilities.attends:
-            return f"needs weights; this provider gives {capabilities.access}"
         reason = capabilities.refused.get(self.reduction)
+        if not capabilities.attends and "mean" not in capabilities.refused:
+            return f"needs weights; this provider gives {capabilities.access}"
         return None if reason is None else f"cannot be had from this model: {reason}"
 
     def check(self, parameters: Mapping[str, object], capabilities: Capabilities) -> None:

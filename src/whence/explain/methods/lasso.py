@@ -38,6 +38,7 @@ MANY_CAVEAT = (
     "There are {segments} passages and only {masks} masks: few scores are certain. Coarser segments, or more "
     "masks, say more."
 )
+UNCONFIRMED_CAVEAT = "Cut by the budget: not all of the best passages were also removed one by one."
 CONFIRMED_CAVEAT = (
     "The best passages were also removed one by one. One whose removal alone changed nothing may still carry "
     "the sentence together with another that says the same."
@@ -106,16 +107,20 @@ class Lasso(AblationMethod[LassoOptions]):
             "masks": len(masks),
             "keep": options.keep,
             "alpha": options.alpha,
-            "exact": exact,
+            "all_masks": exact,
             "stopped_early": stopped,
         }
-        confirmations = await _confirm(study, scores, chance, confirm)
+        best = _candidates(scores, chance)
+        confirmations = await _confirm(study, best, confirm)
+        worth_it = len({part for _, part in best}) if value.noise is not None else 0
+        missing = len({item.segment for item in confirmations}) < min(worth_it, options.confirm)
         counts = {"done": len(masks), "wanted": wanted, "what": "masks"}
         caveats = [
             *([STOPPED_CAVEAT.format(**counts)] if stopped else []),
             *([CUT_CAVEAT.format(**counts)] if len(masks) < wanted and not stopped else []),
             *([MANY_CAVEAT.format(segments=size, masks=len(masks))] if size > len(masks) else []),
             *([CONFIRMED_CAVEAT] if confirmations else []),
+            *([UNCONFIRMED_CAVEAT] if missing else []),
         ]
         return Estimate(
             scores=scores,
@@ -213,12 +218,16 @@ def _masks(size: int, number: int, options: LassoOptions, seed: int, *, exact: b
     return np.stack([rng.random(size) < options.keep for _ in range(number)])
 
 
-async def _confirm(study: Study, scores: Values, chance: Values, number: int) -> tuple[Confirmation, ...]:
-    """Remove the best segments one by one: every target's best before any second best."""
+def _candidates(scores: Values, chance: Values) -> list[tuple[int, int]]:
+    """(target, segment) of the best segments: every target's best before any second best."""
     best = leaders(scores, chance)
     order = np.argsort(-scores, axis=1, kind="stable")[:, :LEADERS]
     ranked = [(target, int(part)) for rank in order.T for target, part in enumerate(rank)]
-    candidates = [(target, part) for target, part in ranked if part in best[target]]
+    return [(target, part) for target, part in ranked if part in best[target]]
+
+
+async def _confirm(study: Study, candidates: list[tuple[int, int]], number: int) -> tuple[Confirmation, ...]:
+    """Remove the first of the candidates one by one, so many segments at most."""
     parts = list(dict.fromkeys(part for _, part in candidates))[:number]
     if not parts:
         return ()

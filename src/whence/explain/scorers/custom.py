@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from numbers import Real
 
 from whence.providers.errors import InputError
+
+ROUNDING = 1e-6
+"""What a cosine in float32 may be beyond 1."""
 
 
 class Custom:
@@ -47,9 +49,9 @@ class Custom:
                 "between -1 and 1"
             )
         number = float(given)
-        if not (math.isfinite(number) and -1 <= number <= 1):
+        if not abs(number) <= 1 + ROUNDING:  # false for NaN
             raise InputError(
                 f"the scorer {self.name} returned {number}: return a finite number between -1 and 1, where "
                 "1 means that the text says the target"
             )
-        return number
+        return min(max(number, -1.0), 1.0)

@@ -65,8 +65,12 @@ class Embedding:
             made = self._model.encode(texts, convert_to_numpy=True, show_progress_bar=False)
         vectors: NDArray[np.float64] = np.asarray(made, dtype=np.float64)
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        usable = np.isfinite(lengths) & (lengths > 0)
-        return np.where(usable, vectors, 0.0) / np.where(usable, lengths, 1.0)
+        if not np.isfinite(lengths).all():
+            raise InputError(
+                "the embedding model gives vectors that are not finite, so nothing can be compared: its "
+                "weights are damaged; take another, or the scorer 'overlap'"
+            )
+        return np.asarray(vectors / np.where(lengths > 0, lengths, 1.0))
 
 
 def _windows(text: str) -> list[str]:

@@ -15,7 +15,7 @@ from whence.explain.scorers.reading import PLAIN, UNITS, Reading, read
 
 CAVEAT = (
     "Similarity counts shared words: the same said in other words scores low. A changed, missing or added "
-    "number, unit or English negation scores 0."
+    "number, unit or English negation scores 0; opposites (left and right) are words like any others."
 )
 
 

@@ -29,7 +29,7 @@ from whence.providers.huggingface.generation import require_finite, require_room
 from whence.providers.huggingface.passes import run
 from whence.providers.huggingface.pooling import pooled_rows
 from whence.providers.huggingface.reading import Loaded, Reading, logprobs_of
-from whence.providers.observations import BlockName, Generation, Span
+from whence.providers.observations import BlockName, Generation, Span, Token
 from whence.providers.prompt import Prompt
 
 PART_OF_A_CHARACTER = "\ufffd"
@@ -179,8 +179,22 @@ def _labels(model: PreTrainedModel) -> list[str]:
 
 def _encode(loaded: Loaded, prompt: Prompt) -> EncodedPrompt:
     encoded = encode_prompt(loaded.tokenizer, prompt, plain=True)
+    if (
+        not encoded.ids
+    ):  # all was taken away, and this tokenizer adds nothing: what stands for no text is read
+        encoded = _nothing(loaded)
     require_room(len(encoded.ids), loaded.context_tokens)
     return encoded
+
+
+def _nothing(loaded: Loaded) -> EncodedPrompt:
+    """One special token, where there is no text. Raises InputError for a tokenizer without any."""
+    tokenizer = loaded.tokenizer
+    tokens = (tokenizer.cls_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
+    first = next((token for token in tokens if token is not None), None)
+    if first is None:
+        raise InputError("nothing is left of the prompt, and this model has no token for that")
+    return EncodedPrompt(ids=(first,), tokens=(Token(part="special"),))
 
 
 def _inputs(loaded: Loaded, encoded: EncodedPrompt) -> dict[str, Tensor]:

@@ -30,8 +30,8 @@ from transformers.models.auto.modeling_auto import (
 )
 from transformers.utils import logging
 
-from whence.providers.errors import ModelLoadError, UnknownModelError, UnsupportedError
-from whence.providers.huggingface.anatomy import DECODER_TOKENS, ENCODER_TOKENS, examine
+from whence.providers.errors import CaptureError, ModelLoadError, UnknownModelError, UnsupportedError
+from whence.providers.huggingface.anatomy import DECODER_TOKENS, ENCODER_TOKENS, Anatomy, examine
 from whence.providers.huggingface.decoder import Decoder
 from whence.providers.huggingface.encoders import Classifier, MaskedLanguageModel
 from whence.providers.huggingface.encoding import ordinary_ids
@@ -109,11 +109,28 @@ def load(
 
 
 def examined(model: PreTrainedModel, tokenizer: Any, *, revision: str | None) -> Loaded:
-    """A model with its attention found, by a pass over a few tokens. Raises as `load` does."""
+    """A model with its attention found, by a pass over a few tokens. Raises as `load` does.
+
+    A decoder without attention that can be seen (a state-space model) can still write, and score.
+    """
     head = head_of_class(model)
     ids = ordinary_ids(tokenizer)[: max(ENCODER_TOKENS, DECODER_TOKENS)]
-    anatomy = examine(model, ids)
     kind: Kind
+    try:
+        anatomy = examine(model, ids)
+    except CaptureError as error:
+        if head != "decoder":
+            raise
+        return Loaded(
+            model=model,
+            tokenizer=tokenizer,
+            revision=revision,
+            kind=Decoder(),
+            anatomy=Anatomy(via="tap", places=(), silent={}, streams=False),
+            context_tokens=_context_tokens(model, "encoder"),
+            output_tokens=_context_tokens(model, "decoder"),
+            unseen=str(error),
+        )
     match head:
         case "decoder":
             kind = Decoder()

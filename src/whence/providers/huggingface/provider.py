@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 from weakref import WeakKeyDictionary
 
 import anyio.from_thread
@@ -23,7 +23,14 @@ from whence.providers.huggingface.passes import run
 from whence.providers.huggingface.reading import Loaded, Reading
 from whence.providers.huggingface.reductions import Wanted
 from whence.providers.huggingface.scoring import score
-from whence.providers.observations import AttentionQuery, AttentionRows, Generation, Token, TokenScores
+from whence.providers.observations import (
+    AttentionQuery,
+    AttentionRows,
+    Generation,
+    Reduction,
+    Token,
+    TokenScores,
+)
 from whence.providers.prompt import Prompt
 from whence.providers.turns import Turns
 
@@ -100,18 +107,20 @@ class HuggingFace:
     async def capabilities(self) -> Capabilities:
         """What this model lets us see; loads it on the first call."""
         loaded = await self._ready()
+        seen = loaded.unseen is None
         return Capabilities(
             access="weights",
             revision=loaded.revision,
             context_tokens=loaded.context_tokens,
-            attends=True,
+            attends=seen,
             scores=True,
-            refused=refused(loaded.anatomy, loaded.kind.block),
+            refused=refused(loaded.anatomy, loaded.kind.block)
+            if loaded.unseen is None
+            else dict.fromkeys(get_args(Reduction), loaded.unseen),
             layers=loaded.anatomy.layers(loaded.kind.block),
-            heads=loaded.anatomy.heads(loaded.kind.block),
+            heads=loaded.anatomy.heads(loaded.kind.block) if seen else 0,
             instructed=loaded.kind.instructed,
             deterministic=True,
-            max_in_flight=1,
             notes=(*self._notes, *silent_notes(loaded.anatomy, loaded.kind.block)),
         )
 
@@ -147,6 +156,8 @@ class HuggingFace:
         """Attention in one teacher-forced pass over prompt and output; see `Attends.attend`."""
 
         def work(loaded: Loaded) -> AttentionRows:
+            if loaded.unseen is not None:
+                raise CaptureError(loaded.unseen)
             reading = loaded.kind.read(loaded, prompt, output)
             return _attend(loaded, reading, query, progress, watcher)
 

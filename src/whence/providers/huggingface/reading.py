@@ -21,7 +21,8 @@ class Loaded:
     """A model that is ready to be asked, with its attention found.
 
     `revision`: a commit of the hub, or a digest of the weights. `context_tokens`: the longest input, and of
-    an encoder-decoder `output_tokens`: the longest answer; None where there is no limit.
+    an encoder-decoder `output_tokens`: the longest answer; None where there is no limit. `unseen`: why its
+    attention cannot be observed; None where it can.
     """
 
     model: PreTrainedModel
@@ -31,6 +32,7 @@ class Loaded:
     anatomy: Anatomy
     context_tokens: int | None
     output_tokens: int | None
+    unseen: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
