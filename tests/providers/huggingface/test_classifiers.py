@@ -16,6 +16,7 @@ from transformers import (
     AutoModelForSequenceClassification,
     BertConfig,
     BertForSequenceClassification,
+    LlamaForSequenceClassification,
     RobertaTokenizer,
 )
 from transformers.modeling_outputs import SequenceClassifierOutput
@@ -269,3 +270,16 @@ def test_the_first_word_of_a_record_is_no_sink(tokenizer: Any) -> None:
     assert outside is not None
     assert explanation.matrix()[0, 0] > 0
     assert outside[0].sink == 0
+
+
+@pytest.mark.parametrize("method", ["leave_one_out", "lasso", "shapley"])
+@pytest.mark.parametrize("maker", [BertForSequenceClassification, LlamaForSequenceClassification])
+def test_a_label_is_explained_by_taking_everything_away(method: str, maker: Any, tokenizer: Any) -> None:
+    # This tokenizer adds nothing to a text: of an empty one no token is left.
+    config = maker.config_class(
+        **SIZES | {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
+    )
+    provider = HuggingFace(maker(config).eval(), tokenizer)
+    explanation = Explainer(provider).explain("", sources=["fever"], method=method)
+    assert np.isfinite(explanation.matrix()).all()
+    assert explanation.results[0].scores.unit == "nats"
