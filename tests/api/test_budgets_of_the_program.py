@@ -110,7 +110,7 @@ def test_a_dry_run_says_what_auto_passed_over_and_writes_no_file(marked: Marked,
         (["--budget-calls", "9" * 400, "--budget-tokens", "10"], "9 calls, 10 tokens does not allow"),
         (["--set", "masks=1"], "lasso: masks is 1: "),
         (["--set", "masks=NaN"], "lasso: masks is nan: "),
-        (["--set", "masks=many"], "lasso: masks is 'many': "),
+        (["--set", "masks=many"], "lasso: masks is a str: "),
         (["--set", "masks=[1"], "--set masks: '[1' is no JSON"),
         (["--set", 'value="similarity'], "is no JSON"),
         (["--set", "masks"], "--set is 'masks'; write NAME=VALUE"),
@@ -173,7 +173,6 @@ def test_a_model_whose_calls_cost_nothing_has_no_limit(whence: Run) -> None:
         (["--budget-calls", "30"], {"calls": 30}),
         (["--budget-tokens", "90000"], {"tokens": 90000}),
         (["--budget-money", "9000.5"], {"money": 9000.5}),
-        (["--budget-seconds", "60"], {"seconds": 60.0}),
         (["--budget-calls", "30", "--budget-seconds", "60"], {"calls": 30, "seconds": 60.0}),
     ],
 )
@@ -186,6 +185,12 @@ def test_every_limit_reaches_the_explanation(
     assert (code, err) == (0, f"wrote {path}\n")
     budget = json.loads((tmp_path / "x.json").read_text())["cost"]["budget"]
     assert {name: limit for name, limit in budget.items() if limit is not None} == wanted
+
+
+def test_a_limit_of_time_does_not_lift_the_limit_of_calls(inside: Inside) -> None:
+    code, _, err = inside("-m", "paid", "--method", "lasso", "--max-tokens", "5", "--budget-seconds", "60")
+    assert code == 0
+    assert err.endswith("the limit is 200 calls, 60 seconds.\n")
 
 
 def test_money_without_prices_is_refused(inside: Inside, marked: Marked) -> None:

@@ -77,7 +77,7 @@ def _print(screen: Console, drawn: RenderableType, plain: str) -> None:
 
 def _tell_default(notes: Console, given: Budget | None, held: Budget | None) -> None:
     """Say that a limit held which nobody chose."""
-    if given is None and held is not None:
+    if held != given:
         notes.print(
             f"Calls of this model cost money and no --budget-... was given: the limit is {held}.",
             markup=False,

@@ -25,7 +25,7 @@ from whence.providers.base import (
     Watcher,
     report,
 )
-from whence.providers.errors import BudgetError
+from whence.providers.errors import BudgetError, ContextLengthError
 from whence.providers.observations import AttentionQuery, AttentionRows, Generation, TokenScores
 from whence.providers.prompt import Message, Prompt
 
@@ -43,8 +43,8 @@ class Calls:
 
     Calls that are the same are made once. A TemporaryError is tried again: after the time that the provider
     names, else after a growing, random one, up to the deadline of the provider's capabilities (see `Pace`).
-    `spent`: every attempt, and the tokens of those that were answered. `total`: the calls expected.
-    `longest_tokens`: the most that a prompt may have, where longer ones are shortened.
+    `spent`: every attempt that was not too long, and the tokens of those that were answered. `total`: the
+    calls expected. `longest_tokens`: the most that a prompt may have, where longer ones are shortened.
     """
 
     provider: Provider
@@ -182,10 +182,14 @@ class Calls:
         async def attempt() -> Answer:
             await pace.wait()
             self._require_room(Spending())
+            counted = most.calls
             try:
                 answer = await ask()
+            except ContextLengthError:  # refused as too long, and never worked on
+                counted = 0
+                raise
             finally:
-                self.spent += Spending(calls=most.calls)
+                self.spent += Spending(calls=counted)
             self._answered += most.calls
             read, wrote = cost(answer)
             self.spent += Spending(input_tokens=read, output_tokens=wrote)
