@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import anyio.to_thread
 from pydantic import Field
 
 from whence.explain.budget import Budget, Spending
@@ -102,15 +103,21 @@ async def size_of(
 ) -> Size:
     """The size of a prompt, counted by the provider where it counts, and of its output, where it is known."""
     texts = [source.text for source in prompt.sources]
-    spans = [] if segment_by == "token" else [(t, span) for t in texts for span in split(t, segment_by)]
     return Size(
         prompt_tokens=await calls.count(prompt),
         counted=isinstance(calls.provider, Counts),
-        segments=sum(bool(text[start:end].strip()) for text, (start, end) in spans),
+        segments=await anyio.to_thread.run_sync(_removable, texts, segment_by),
         output_tokens=max_tokens if output is None else await calls.length(output),
         rewritten_tokens=max_tokens if output is None else rewriting_tokens(output, max_tokens),
         answer_tokens=max_tokens if output is None else 0,
     )
+
+
+def _removable(texts: list[str], segment_by: TextKind) -> int:
+    """How many segments have a visible character; none where they are tokens, which are not removed."""
+    if segment_by == "token":
+        return 0
+    return sum(bool(text[a:b].strip()) for text in texts for a, b in split(text, segment_by))
 
 
 def choose(name: str, capabilities: Capabilities, *, provider: str) -> Choice:
