@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol
 
 import anyio.to_thread
@@ -17,7 +17,7 @@ from whence.explain.result import Access, Family, Unit
 from whence.explain.schema import OutputToken, TargetKind, TextKind
 from whence.explain.scorers import Scorer
 from whence.providers.errors import ProviderError
-from whence.providers.observations import Generation, TokenScores
+from whence.providers.observations import Generation, Span, TokenScores
 from whence.providers.prompt import Prompt
 
 Values = NDArray[np.float64]
@@ -90,15 +90,7 @@ class LogProbability(Value):
         """Score the whole prompt. Raises ContextLengthError, ProviderError, UnsupportedError."""
         (scores,) = await calls.score([prompt], output)
         text = output if isinstance(output, str) else output.text
-        layout = lay_out(
-            ids=ids,
-            texts=[source.text for source in prompt.sources],
-            output=text,
-            source_tokens=[],
-            output_tokens=scores.spans,
-            segment_by=segment_by,
-            target_by=target_by,
-        )
+        layout = _divided(prompt, ids, text, scores.spans, segment_by, target_by)
         value = cls(calls, Ablation.of(prompt, ids, layout.segments), output, layout)
         value.full = value._summed(scores)
         value.lengths = np.array([len(own) for own in layout.tokens_of], dtype=np.float64)
@@ -173,15 +165,7 @@ class Similarity(Value):
     ) -> Similarity:
         """Write again from the whole prompt, as often as noise asks for."""
         text = output if isinstance(output, str) else output.text
-        layout = lay_out(
-            ids=ids,
-            texts=[source.text for source in prompt.sources],
-            output=text,
-            source_tokens=[],
-            output_tokens=[],
-            segment_by=segment_by,
-            target_by=target_by,
-        )
+        layout = _divided(prompt, ids, text, [], segment_by, target_by)
         value = cls(
             calls,
             Ablation.of(prompt, ids, layout.segments),
@@ -231,6 +215,26 @@ class Similarity(Value):
             f"{len(lost)} of {len(self.full)} targets ({named}) are not written again even when nothing is "
             "removed: their scores say little.",
         )
+
+
+def _divided(
+    prompt: Prompt,
+    ids: tuple[str, ...],
+    output: str,
+    spans: Sequence[Span | None],
+    segment_by: TextKind,
+    target_by: TargetKind,
+) -> Layout:
+    """Segments and targets; `spans`: of the output's tokens, where they are known."""
+    return lay_out(
+        ids=ids,
+        texts=[source.text for source in prompt.sources],
+        output=output,
+        source_tokens=[],
+        output_tokens=spans,
+        segment_by=segment_by,
+        target_by=target_by,
+    )
 
 
 async def _ablated(ablation: Ablation, masks: Mask) -> AsyncIterator[list[Prompt]]:
