@@ -53,5 +53,5 @@ clean: ## remove what the tools and the demo left behind; keeps .venv
 
 .venv/.dev: pyproject.toml constraints.txt | .venv
 	@echo 'Installing into .venv: a few minutes the first time.'
-	$(PIP) install -c constraints.txt -e '.[huggingface,server,dev]'
+	$(PIP) install -c constraints.txt -e '.[huggingface,claude,vertex,server,dev]'
 	@touch .venv/.demo $@

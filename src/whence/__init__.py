@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from whence.providers.base import Prices as Prices
     from whence.providers.base import Provider as Provider
     from whence.providers.base import Step as Step
+    from whence.providers.errors import AuthenticationError as AuthenticationError
     from whence.providers.errors import BudgetError as BudgetError
     from whence.providers.errors import CaptureError as CaptureError
     from whence.providers.errors import ContextLengthError as ContextLengthError
+    from whence.providers.errors import CutError as CutError
     from whence.providers.errors import EmptyOutputError as EmptyOutputError
     from whence.providers.errors import EmptyPromptError as EmptyPromptError
     from whence.providers.errors import InputError as InputError
@@ -36,7 +38,9 @@ if TYPE_CHECKING:
     from whence.providers.errors import NameUnknownError as NameUnknownError
     from whence.providers.errors import NoSourceError as NoSourceError
     from whence.providers.errors import ProviderError as ProviderError
+    from whence.providers.errors import QuotaError as QuotaError
     from whence.providers.errors import RateLimitError as RateLimitError
+    from whence.providers.errors import RefusedError as RefusedError
     from whence.providers.errors import RenderError as RenderError
     from whence.providers.errors import TemporaryError as TemporaryError
     from whence.providers.errors import TextError as TextError
@@ -54,9 +58,11 @@ if TYPE_CHECKING:
     from whence.providers.prompt import Source as Source
 
 _ERRORS = (
+    "AuthenticationError",
     "BudgetError",
     "CaptureError",
     "ContextLengthError",
+    "CutError",
     "EmptyOutputError",
     "EmptyPromptError",
     "InputError",
@@ -65,7 +71,9 @@ _ERRORS = (
     "NameUnknownError",
     "NoSourceError",
     "ProviderError",
+    "QuotaError",
     "RateLimitError",
+    "RefusedError",
     "RenderError",
     "TemporaryError",
     "TextError",

@@ -18,6 +18,7 @@ from whence.providers.observations import (
     BlockName,
     Generation,
     Reduction,
+    Span,
     TokenScores,
 )
 from whence.providers.prompt import Prompt, require_encodable
@@ -81,7 +82,9 @@ class Capabilities:
     """What this provider lets us see of this model, found out by asking and then remembered.
 
     `access`: the deepest level. `revision`: for local weights a digest. `context_tokens`: the longest
-    sequence; None where unknown. `attends`, `scores`: whether those protocols can be used. `refused`:
+    sequence; None where unknown. `attends`, `scores`, `cites`: whether those protocols can be used.
+    `writes_logprobs`: whether an answer comes with the log-probabilities of its own tokens; where that is
+    found out only by asking, it is said until it was refused. `refused`:
     reductions of attention that cannot be had from this model, each with the reason. `layers`, `heads`: those
     that can be asked for, where they are known beforehand. `instructed`: whether the model follows a prompt;
     others (classifiers, masked language models) only read text. `deterministic`: whether the same prompt
@@ -96,6 +99,8 @@ class Capabilities:
     context_tokens: int | None = None
     attends: bool = False
     scores: bool = False
+    cites: bool = False
+    writes_logprobs: bool = False
     refused: Mapping[Reduction, str] = field(default_factory=dict)
     layers: Sequence[int] = ()
     heads: int = 0
@@ -176,6 +181,29 @@ class Scores(Protocol):
         same tokens. `progress` is told the prompts done, in the stage `score`.
         Raises ContextLengthError, ProviderError.
         """
+
+
+@runtime_checkable
+class Cites(Protocol):
+    """A provider whose model says itself what its answer rests on."""
+
+    async def cite(
+        self,
+        prompt: Prompt,
+        passages: Sequence[Sequence[Span]],
+        *,
+        max_tokens: int,
+        seed: int,
+        progress: Progress | None = None,
+    ) -> Generation:
+        """An answer with `citations`.
+
+        `passages`: for each source the parts that can be cited, as characters of its text, in order.
+        Raises as `generate` does.
+        """
+
+    async def count_cited_tokens(self, prompt: Prompt, passages: Sequence[Sequence[Span]]) -> int:
+        """Tokens that the model would read in `cite`. Raises RenderError, ProviderError."""
 
 
 @runtime_checkable

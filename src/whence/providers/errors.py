@@ -17,6 +17,10 @@
     ├── MissingExtraError (ImportError)   an optional package is not installed
     └── ProviderError                     the provider could not do what it was asked
         ├── ModelLoadError                weights or tokenizer unusable
+        ├── AuthenticationError           no key, or one that is not accepted
+        ├── QuotaError                    no credit or quota is left: asking again does not help
+        ├── RefusedError                  the model, or a filter before it, would not answer
+        ├── CutError                      an answer was cut at its limit, so it is no measure
         ├── ContextLengthError            more tokens than the model can read
         ├── RenderError                   a source is not verbatim in the rendered prompt
         ├── CaptureError                  the model's attention could not be observed
@@ -113,11 +117,31 @@ class MissingExtraError(WhenceError, ImportError):
 
 
 class ProviderError(WhenceError):
-    """The provider could not do what it was asked."""
+    """The provider could not do what it was asked. `request_id`: the provider's own, where it names one."""
+
+    def __init__(self, message: str, *, request_id: str | None = None) -> None:
+        super().__init__(message if request_id is None else f"{message} (request {request_id})")
+        self.request_id = request_id
 
 
 class ModelLoadError(ProviderError):
     """The weights or the tokenizer cannot be used."""
+
+
+class AuthenticationError(ProviderError):
+    """The provider has no key, or does not accept it."""
+
+
+class QuotaError(ProviderError):
+    """No credit or quota is left at the provider; asking again does not help."""
+
+
+class RefusedError(ProviderError):
+    """The model, or a filter before it, would not answer."""
+
+
+class CutError(ProviderError):
+    """An answer was cut at its limit of tokens, so what it does not say is no evidence."""
 
 
 class ContextLengthError(ProviderError):
@@ -126,7 +150,9 @@ class ContextLengthError(ProviderError):
     `limit_tokens`: the model's context. `reserved_tokens`: of these, kept for an answer yet to be written.
     """
 
-    def __init__(self, *, tokens: int, limit_tokens: int, reserved_tokens: int = 0) -> None:
+    def __init__(
+        self, *, tokens: int, limit_tokens: int, reserved_tokens: int = 0, request_id: str | None = None
+    ) -> None:
         self.tokens = tokens
         self.limit_tokens = limit_tokens
         self.reserved_tokens = reserved_tokens
@@ -140,7 +166,8 @@ class ContextLengthError(ProviderError):
         super().__init__(
             f"the text has {tokens} tokens, {self.excess_tokens} more than {room}. Shorten the sources, "
             "or ask for truncation (truncate=True, --truncate), which leaves out whole segments from the "
-            "end of the sources and says so"
+            "end of the sources and says so",
+            request_id=request_id,
         )
 
 
@@ -155,8 +182,10 @@ class CaptureError(ProviderError):
 class TemporaryError(ProviderError):
     """The provider may succeed when asked again, after `retry_after_seconds` where it says so."""
 
-    def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
-        super().__init__(message)
+    def __init__(
+        self, message: str, *, retry_after_seconds: float | None = None, request_id: str | None = None
+    ) -> None:
+        super().__init__(message, request_id=request_id)
         self.retry_after_seconds = retry_after_seconds
 
 

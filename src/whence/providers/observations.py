@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -15,11 +16,42 @@ Reduction = Literal["mean", "rollout", "value_weighted"]
 
 
 @dataclass(frozen=True, kw_only=True)
+class WrittenToken:
+    """A token of an answer, as the model that wrote it tells of it.
+
+    `start`, `end`: its characters in the answer's text. `logprob_nats`: given the prompt and the answer
+    before it. `others`: tokens that might have stood in its place, by their text, with theirs; as many as
+    the provider tells.
+    """
+
+    start: int
+    end: int
+    logprob_nats: float
+    others: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Citation:
+    """A claim of the model: characters [start, end) of its answer rest on some characters of a source.
+
+    `source`: its index among the prompt's sources; `source_start`, `source_end`: characters of its text.
+    """
+
+    start: int
+    end: int
+    source: int
+    source_start: int
+    source_end: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Generation:
     """A model's answer.
 
     `token_ids` are those that the model chose, with the end token where it wrote one; empty where the
-    provider does not tell. `finish`: `stop` where the model ended, `length` where it was cut.
+    provider does not tell. `finish`: `stop` where the model ended, `length` where it was cut. `tokens`: what
+    it told of each token of the text, in order and without a gap; None where it does not tell. `citations`:
+    None where it was not asked to cite.
     """
 
     text: str
@@ -27,6 +59,8 @@ class Generation:
     finish: Literal["stop", "length"] = "stop"
     prompt_tokens: int | None = None
     output_tokens: int | None = None
+    tokens: tuple[WrittenToken, ...] | None = None
+    citations: tuple[Citation, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
