@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from whence.explain.aggregate import PARTS, TokenScores, aggregate, from_attention, to_detail, to_elsewhere
-from whence.explain.engine import Request, explain
+from whence.explain.engine import explain
 from whence.explain.layout import Layout, lay_out
+from whence.explain.request import Request
 from whence.explain.result import Measure, Scores
 from whence.explain.schema import Explanation, TargetKind, TextKind
 from whence.providers import observations

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from whence.explain import pace as module
 from whence.explain.budget import DEFAULT_BUDGET, Budget, Spending
 from whence.explain.calls import BYTES_PER_TOKEN, STAGE, TEMPLATE_TOKENS, Calls
-from whence.explain.engine import Request, explain
+from whence.explain.engine import explain
+from whence.explain.request import Request
 from whence.explain.schema import Explanation
 from whence.providers.base import Access, Prices, Progress, Provider, Step
 from whence.providers.errors import (

@@ -80,6 +80,7 @@ def test_a_provider_that_no_method_can_explain_is_refused(
 ) -> None:
     only = {name: METHODS[name] for name in ATTENTION}
     monkeypatch.setattr("whence.explain.plan.METHODS", only)
+    monkeypatch.setattr("whence.explain.plan.AUTO", tuple(only))
     with pytest.raises(UnsupportedError, match=r"^attention needs weights.*fake can serve: none$"):
         choose("attention", capabilities, provider="fake")
     with pytest.raises(UnsupportedError, match="no method can explain fake: attention needs weights") as said:

@@ -721,11 +721,10 @@ class Blind:
     def effort(self, parameters: Mapping[str, object], capabilities: Capabilities, segments: int) -> Effort:
         return Effort(family="logprob", least=1, wanted=1)
 
-    async def run(self, task: Task) -> Finding:
-        finding = await NativeAttention().run(replace(task, watcher=None, parameters={}))
-        return replace(
-            finding, result=finding.result.model_copy(update={"caveats": ("Blind.",)}), tokens=None
-        )
+    async def run(self, task: Task) -> tuple[Finding, ...]:
+        (finding,) = await NativeAttention().run(replace(task, watcher=None, parameters={}))
+        blind = finding.result.model_copy(update={"caveats": ("Blind.",)})
+        return (replace(finding, result=blind, tokens=None),)
 
 
 def test_where_no_method_looks_one_more_pass_does(monkeypatch: pytest.MonkeyPatch) -> None:

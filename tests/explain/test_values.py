@@ -15,9 +15,9 @@ from whence import Explainer
 from whence.explain.calls import Calls
 from whence.explain.schema import TargetKind
 from whence.explain.scorers import get_scorer
-from whence.explain.values import REPEATS, LogProbability, Similarity, output_tokens, rewriting_tokens
+from whence.explain.values import REPEATS, LogProbability, Similarity, output_tokens
 from whence.providers.base import Progress, Provider
-from whence.providers.errors import InputError, ProviderError
+from whence.providers.errors import CutError, InputError, ProviderError
 from whence.providers.fake import FakeProvider, Rule
 from whence.providers.observations import Generation, TokenScores
 from whence.providers.prompt import Prompt, build_prompt
@@ -299,18 +299,20 @@ def test_targets_that_never_come_back_are_named() -> None:
     assert many.startswith("12 of 12 targets (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, ...) are not written")
 
 
-def test_a_text_written_again_may_be_somewhat_longer_and_no_more_is_paid_for() -> None:
-    assert rewriting_tokens(Generation(text="x", output_tokens=20), 512) == 56
-    assert rewriting_tokens(Generation(text="x", output_tokens=20), 30) == 30
-    assert rewriting_tokens(Generation(text="x"), 512) == 512
-    assert rewriting_tokens("x", 512) == 512
-
+def test_a_text_written_again_may_be_as_long_as_the_answer_might() -> None:
     async def work() -> None:
         provider = Recording()
-        await similarity(provider, Generation(text=OUTPUT, output_tokens=12), max_tokens=512)
-        assert [most for _, most, _ in provider.asked] == [40]
+        await similarity(provider, Generation(text=OUTPUT, output_tokens=12), max_tokens=77)
+        assert {most for _, most, _ in provider.asked} == {77}
 
     run(work)
+
+
+@pytest.mark.parametrize("output", [OUTPUT, Generation(text=OUTPUT, finish="length")])
+def test_a_text_that_was_cut_is_an_error_and_no_score(output: str | Generation) -> None:
+    most = 512 if isinstance(output, Generation) else 5
+    with pytest.raises(CutError, match=rf"cut at its limit \({most} tokens"):
+        run(lambda: similarity(FakeProvider(), output, max_tokens=most))
 
 
 @pytest.mark.parametrize("given", [math.nan, math.inf, -math.inf, 7.0, None, "1", True])

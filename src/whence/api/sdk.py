@@ -10,9 +10,10 @@ from typing import Any, Literal, Self, TypeVar
 
 from whence.api.background import submit
 from whence.explain.budget import DEFAULT_BUDGET, Budget
-from whence.explain.engine import Request, explain, plan
+from whence.explain.engine import explain, plan
 from whence.explain.keeper import KeepAttention
 from whence.explain.plan import Plan
+from whence.explain.request import Request
 from whence.explain.schema import Explanation, TargetKind, TextKind
 from whence.providers.base import Progress, Provider
 from whence.providers.errors import InputError

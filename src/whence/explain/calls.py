@@ -17,7 +17,9 @@ from whence.explain.pace import pace_of
 from whence.providers.base import (
     Attends,
     Capabilities,
+    Cites,
     Counts,
+    Passages,
     Progress,
     Provider,
     Scores,
@@ -98,6 +100,27 @@ class Calls:
         written = await self._paid(ask, self._most(max_tokens), _of_generation)
         self._texts[self._key(_said(prompt), seed)] = written
         return written
+
+    async def cite(self, prompt: Prompt, passages: Passages, *, max_tokens: int, seed: int) -> Generation:
+        """The output that is to be explained, with the model's own claims about it."""
+        provider = cast("Cites", self.provider)
+
+        async def ask() -> Generation:
+            return await provider.cite(
+                prompt, passages, max_tokens=max_tokens, seed=seed, progress=self.progress
+            )
+
+        read = await self.count_cited(prompt, passages)
+        most = Spending(calls=1, input_tokens=read, output_tokens=max_tokens)
+        return await self._paid(ask, most, _of_generation)
+
+    async def count_cited(self, prompt: Prompt, passages: Passages) -> int:
+        """Tokens of a prompt whose passages can be cited; nobody else's count has their markup."""
+        key = b"cited" + _said(prompt)
+        if key not in self._counts:
+            ask = partial(cast("Cites", self.provider).count_cited_tokens, prompt, passages)
+            self._counts[key] = await self._paid(ask, Spending(), lambda _: (0, 0))
+        return self._counts[key]
 
     async def regenerate(
         self, prompts: Sequence[Prompt], *, max_tokens: int, seeds: Sequence[int]

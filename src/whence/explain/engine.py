@@ -3,99 +3,28 @@
 from __future__ import annotations
 
 import time
-import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import get_args
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import anyio.to_thread
 
+from whence.explain.assembly import Observed, assemble
 from whence.explain.budget import Budget
 from whence.explain.calls import Calls
-from whence.explain.keeper import KeepAttention, TensorKeeper
-from whence.explain.methods import Method, get_method
+from whence.explain.keeper import TensorKeeper
+from whence.explain.methods import get_method
 from whence.explain.methods.ablation import AblationMethod
 from whence.explain.methods.base import Finding, Task
 from whence.explain.plan import Choice, Plan, choose, price, size_of
-from whence.explain.result import Family
-from whence.explain.schema import (
-    Cost,
-    Explanation,
-    MessageRecord,
-    Money,
-    Output,
-    PromptRecord,
-    SourceRecord,
-    SourceReference,
-    TargetKind,
-    TextKind,
-    now,
-)
-from whence.explain.tensor import AttentionBlock
+from whence.explain.request import Request, check_choices, family_of, require_units
+from whence.explain.schema import Explanation
+from whence.explain.segments import split
 from whence.explain.truncation import Shortened, shorten
-from whence.providers.base import Capabilities, Progress, Provider, Step, report
-from whence.providers.errors import (
-    BudgetError,
-    ContextLengthError,
-    EmptyOutputError,
-    InputError,
-    UnsupportedError,
-)
+from whence.explain.values import require_whole
+from whence.providers.base import Capabilities, Passages, Progress, Provider, Step, report
+from whence.providers.errors import BudgetError, ContextLengthError, EmptyOutputError, UnsupportedError
 from whence.providers.observations import Generation
-from whence.providers.prompt import Prompt, Source, require_encodable, require_instruction
-
-GIVEN_CAVEAT = "The output was given, not generated: the model may never have written it."
-CUT_CAVEAT = "The output was cut at its limit of tokens: its last sentence may be incomplete."
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What is to be explained, and how. `methods`: the primary first. `attention`: how to keep the tensor.
-
-    `budget`: the most that may be spent; `metered_budget`: where calls cost money, and none is given.
-    """
-
-    prompt: Prompt
-    output: str | None = None
-    methods: tuple[str, ...] = ("auto",)
-    segment_by: TextKind = "sentence"
-    target_by: TargetKind = "sentence"
-    detail: bool = False
-    attention: KeepAttention | None = None
-    max_tokens: int = 512
-    seed: int = 0
-    budget: Budget | None = None
-    metered_budget: Budget | None = None
-    truncate: bool = False
-    parameters: Mapping[str, object] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for name, value, kinds in (
-            ("segment_by", self.segment_by, get_args(TextKind)),
-            ("target_by", self.target_by, get_args(TargetKind)),
-        ):
-            if value not in kinds:
-                raise InputError(f"{name} is {value!r}; choose one of {', '.join(kinds)}")
-        if not isinstance(self.max_tokens, int) or self.max_tokens < 1:
-            raise InputError(f"max_tokens is {self.max_tokens!r}; ask for at least one token")
-        if not isinstance(self.seed, int) or isinstance(self.seed, bool) or self.seed < 0:
-            raise InputError(f"seed is {self.seed!r}; give a whole number from 0")
-        if not self.methods or len(set(self.methods)) != len(self.methods):
-            raise InputError(f"method is {list(self.methods)}; name one method, or several different ones")
-        if self.output is not None:
-            require_encodable(self.output, "the output")
-            if not self.output.strip():
-                raise EmptyOutputError("the output is empty; give its text, or leave output away")
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Observed:
-    """What was learned of one output. `looks`: the findings, and a pass made for the tensor alone."""
-
-    output: str | Generation
-    findings: tuple[Finding, ...]
-    looks: tuple[Finding, ...]
-    attention: tuple[AttentionBlock, ...] | None
+from whence.providers.prompt import Prompt, require_instruction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,9 +36,18 @@ class _Job:
     calls: Calls
 
     @property
+    def cites(self) -> bool:
+        """Whether the answer has to come with the model's own claims."""
+        return any(
+            family_of(self.request, c.method, self.calls.capabilities) == "citation" for c in self.choices
+        )
+
+    @property
     def looks(self) -> tuple[Choice, ...]:
         """The pass that `attention=` takes where no method makes one."""
-        families = [_family(self.request, choice.method, self.calls.capabilities) for choice in self.choices]
+        families = [
+            family_of(self.request, choice.method, self.calls.capabilities) for choice in self.choices
+        ]
         if self.request.attention is None or "native_attention" in families:
             return ()
         return (Choice(method=get_method("attention")),)
@@ -128,7 +66,7 @@ class _Job:
             )
         choices = tuple(choose(name, capabilities, provider=provider.name) for name in request.methods)
         # In a thread: a scorer may load a model of its own.
-        await anyio.to_thread.run_sync(_check_choices, request, choices, capabilities)
+        await anyio.to_thread.run_sync(check_choices, request, choices, capabilities)
         budget = request.budget
         if capabilities.metered and request.metered_budget is not None and not _bounded(budget):
             budget = request.metered_budget.within(budget)
@@ -153,7 +91,12 @@ class _Job:
             self.request.parameters,
             calls.capabilities,
             await size_of(
-                calls, prompt, output, segment_by=self.request.segment_by, max_tokens=self.request.max_tokens
+                calls,
+                prompt,
+                output,
+                passages=await _passages(prompt) if self.cites and output is None else None,
+                segment_by=self.request.segment_by,
+                max_tokens=self.request.max_tokens,
             ),
             calls.budget,
             provider=calls.provider.name,
@@ -197,7 +140,7 @@ async def explain(provider: Provider, request: Request, progress: Progress | Non
             if not request.truncate:
                 raise
             shortened = shorten(shortened, error)
-    return _assemble(job.calls, shortened, observed, seconds=time.monotonic() - began)
+    return assemble(job.calls, shortened, observed, seconds=time.monotonic() - began)
 
 
 async def _capabilities(provider: Provider, progress: Progress | None) -> Capabilities:
@@ -208,14 +151,15 @@ async def _capabilities(provider: Provider, progress: Progress | None) -> Capabi
     return capabilities
 
 
-async def _observe(job: _Job, prompt: Prompt) -> _Observed:
+async def _observe(job: _Job, prompt: Prompt) -> Observed:
     request, calls = job.request, job.calls
     output: str | Generation
     if request.output is None:
         if job.priced:
             await job.plan(prompt, None, job.choices)
-        output = await calls.answer(prompt, max_tokens=request.max_tokens, seed=request.seed)
+        output = await _answered(job, prompt)
         if not output.text.strip():
+            require_whole(output, request.max_tokens)
             raise EmptyOutputError(
                 f"{calls.provider.model} answered without any text, so there is nothing to explain; "
                 "change the prompt, or give the output that you want explained"
@@ -240,12 +184,12 @@ async def _observe(job: _Job, prompt: Prompt) -> _Observed:
     findings: list[Finding] = []
     for index in range(len(job.choices)):
         watcher = None if keeper is None or keeper.begun else keeper
-        findings.append(await _find(job, job.choices[index:], replace(task, watcher=watcher)))
+        findings += await _find(job, job.choices[index:], replace(task, watcher=watcher))
     looks = list(findings)
     if keeper is not None and not keeper.begun:  # no method looked at the attention: one more pass does
-        looks.append(await get_method("attention").run(replace(task, parameters={}, watcher=keeper)))
+        looks += await get_method("attention").run(replace(task, parameters={}, watcher=keeper))
     await calls.end()
-    return _Observed(
+    return Observed(
         output=output,
         findings=tuple(findings),
         looks=tuple(looks),
@@ -253,7 +197,21 @@ async def _observe(job: _Job, prompt: Prompt) -> _Observed:
     )
 
 
-async def _find(job: _Job, choices: Sequence[Choice], task: Task) -> Finding:
+async def _answered(job: _Job, prompt: Prompt) -> Generation:
+    """What the model writes, with its claims where a method reads them."""
+    request = job.request
+    if not job.cites:
+        return await job.calls.answer(prompt, max_tokens=request.max_tokens, seed=request.seed)
+    passages = await _passages(prompt)
+    return await job.calls.cite(prompt, passages, max_tokens=request.max_tokens, seed=request.seed)
+
+
+async def _passages(prompt: Prompt) -> Passages:
+    """What can be cited: the sentences of the sources."""
+    return [await anyio.to_thread.run_sync(split, source.text, "sentence") for source in prompt.sources]
+
+
+async def _find(job: _Job, choices: Sequence[Choice], task: Task) -> tuple[Finding, ...]:
     """Run the first of some methods; the rest are those whose part of the budget is kept.
 
     What `auto` chose may turn out impossible only when it is tried: then the next method is.
@@ -271,7 +229,7 @@ async def _find(job: _Job, choices: Sequence[Choice], task: Task) -> Finding:
             following = choice.after(str(error)) if choice.rest else None
             if following is None:
                 raise
-            _require_units(job.request, following.method, job.calls.capabilities)
+            require_units(job.request, following.method, job.calls.capabilities)
             choice = following
 
 
@@ -284,114 +242,6 @@ def _require_budget(job: _Job) -> None:
         )
 
 
-def _check_choices(request: Request, choices: Sequence[Choice], capabilities: Capabilities) -> None:
-    """What can be known to be wrong before the model has answered."""
-    names = [choice.method.name for choice in choices]
-    if len(set(names)) != len(names):
-        raise InputError(f"method is {list(request.methods)}, here the same as {names}; name each one once")
-    known = sorted(set().union(*(choice.method.parameters for choice in choices)))
-    for name in request.parameters:
-        if name not in known:
-            raise InputError(
-                f"{', '.join(names)} has no parameter {name!r}; it takes {', '.join(known) or 'none'}"
-            )
-    for choice in choices:
-        choice.method.check(request.parameters, capabilities)
-        _require_units(request, choice.method, capabilities)
-
-
-def _family(request: Request, method: Method, capabilities: Capabilities) -> Family:
-    return method.effort(request.parameters, capabilities, segments=1).family
-
-
 def _bounded(budget: Budget | None) -> bool:
     """Whether a budget limits what is spent: time alone does not."""
     return budget is not None and (budget.calls, budget.tokens, budget.money) != (None, None, None)
-
-
-def _require_units(request: Request, method: Method, capabilities: Capabilities) -> None:
-    """Raise UnsupportedError for tokens where a text has none, and nobody would tell them."""
-    family = _family(request, method, capabilities)
-    if request.segment_by == "token" and family != "native_attention":
-        raise UnsupportedError(
-            f"{method.name} takes parts of the text away, and a token is none; choose segment_by='word'"
-        )
-    if request.target_by == "token" and family == "perturbation":
-        raise UnsupportedError(
-            f"{method.name} compares texts here, whose tokens are not known; choose target_by='word'"
-        )
-
-
-def _assemble(calls: Calls, shortened: Shortened, observed: _Observed, *, seconds: float) -> Explanation:
-    provider, capabilities, spent = calls.provider, calls.capabilities, calls.spent
-    prices = capabilities.prices
-    output, findings = observed.output, observed.findings
-    generated = isinstance(output, Generation)
-    caveats = [
-        *capabilities.notes,
-        *shortened.caveats,
-        *([] if generated else [GIVEN_CAVEAT]),
-        *([CUT_CAVEAT] if isinstance(output, Generation) and output.finish == "length" else []),
-    ]
-    layout = findings[0].layout
-    prompt = shortened.prompt
-    return Explanation(
-        id=uuid.uuid4().hex,
-        created_at=now(),
-        provider=provider.name,
-        model=provider.model,
-        revision=capabilities.revision,
-        prompt=_prompt_record(prompt),
-        sources=tuple(
-            SourceRecord(
-                id=f"s{number}",
-                name=source.name,
-                kind=source.kind,
-                metadata=dict(source.metadata),
-                text=source.text,
-            )
-            for number, source in enumerate(prompt.sources, start=1)
-        ),
-        segments=layout.segments,
-        output=Output(
-            text=output.text if isinstance(output, Generation) else output,
-            given=not generated,
-            finish=output.finish if isinstance(output, Generation) else None,
-            targets=layout.targets,
-            tokens=next((look.tokens for look in observed.looks if look.tokens), None),
-        ),
-        results=tuple(
-            finding.result.model_copy(update={"caveats": (*finding.result.caveats, *caveats)})
-            for finding in findings
-        ),
-        attention=observed.attention,
-        cost=Cost(
-            calls=spent.calls,
-            input_tokens=spent.input_tokens or None,
-            output_tokens=spent.output_tokens or None,
-            seconds=seconds,
-            money=None
-            if prices is None
-            else Money(
-                amount=prices.money(spent.input_tokens, spent.output_tokens), currency=prices.currency
-            ),
-            budget=calls.budget,
-        ),
-    )
-
-
-def _prompt_record(prompt: Prompt) -> PromptRecord:
-    number = 0
-    messages: list[MessageRecord] = []
-    instruction: list[str] = []
-    for message in prompt.messages:
-        content: list[str | SourceReference] = []
-        for part in message.parts:
-            if isinstance(part, Source):
-                number += 1
-                content.append(SourceReference(source=f"s{number}"))
-            else:
-                content.append(part)
-                instruction += [part] if message.role == "user" else []
-        messages.append(MessageRecord(role=message.role, content=tuple(content)))
-    return PromptRecord(instruction="\n\n".join(instruction), messages=tuple(messages))

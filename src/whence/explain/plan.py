@@ -10,13 +10,12 @@ from pydantic import Field
 
 from whence.explain.budget import Budget, Spending
 from whence.explain.calls import Calls
-from whence.explain.methods import METHODS, Method, get_method
+from whence.explain.methods import AUTO, METHODS, Method, get_method
 from whence.explain.methods.base import Effort
 from whence.explain.result import Access, Fallback, Family, Part, Text
 from whence.explain.schema import Money, TextKind
 from whence.explain.segments import split
-from whence.explain.values import rewriting_tokens
-from whence.providers.base import Capabilities, Counts
+from whence.providers.base import Capabilities, Counts, Passages
 from whence.providers.errors import BudgetError, UnsupportedError
 from whence.providers.observations import Generation
 from whence.providers.prompt import Prompt
@@ -73,8 +72,8 @@ class Plan(Part):
 class Size:
     """What the cost depends on.
 
-    `prompt_tokens`: of the whole prompt. `segments`: that can be removed. `output_tokens`: of the output,
-    `answer_tokens`: of it, those that the model has yet to write. `rewritten_tokens`: of one written again.
+    `prompt_tokens`: of the whole prompt. `segments`: that can be removed. `output_tokens`: of the output.
+    `answer`: what it costs, where the model has yet to write it. `rewritten_tokens`: of one written again.
     """
 
     prompt_tokens: int
@@ -82,34 +81,41 @@ class Size:
     segments: int
     output_tokens: int
     rewritten_tokens: int
-    answer_tokens: int
+    answer: Spending
 
     def each(self, effort: Effort) -> Spending:
         """The most that one call costs: that of a mask which keeps everything."""
-        if effort.family == "perturbation":
+        if effort.rewrites:
             return Spending(calls=1, input_tokens=self.prompt_tokens, output_tokens=self.rewritten_tokens)
         return Spending(calls=1, input_tokens=self.prompt_tokens + self.output_tokens)
 
-    @property
-    def answer(self) -> Spending:
-        """What the answer costs."""
-        if not self.answer_tokens:
-            return Spending()
-        return Spending(calls=1, input_tokens=self.prompt_tokens, output_tokens=self.answer_tokens)
-
 
 async def size_of(
-    calls: Calls, prompt: Prompt, output: str | Generation | None, *, segment_by: TextKind, max_tokens: int
+    calls: Calls,
+    prompt: Prompt,
+    output: str | Generation | None,
+    *,
+    passages: Passages | None = None,
+    segment_by: TextKind,
+    max_tokens: int,
 ) -> Size:
-    """The size of a prompt, counted by the provider where it counts, and of its output, where it is known."""
+    """The size of a prompt, counted by the provider where it counts, and of its output, where it is known.
+
+    `passages`: those that can be cited, where the answer is to cite.
+    """
     texts = [source.text for source in prompt.sources]
+    prompt_tokens = await calls.count(prompt)
+    answer = Spending()
+    if output is None:
+        read = prompt_tokens if passages is None else await calls.count_cited(prompt, passages)
+        answer = Spending(calls=1, input_tokens=read, output_tokens=max_tokens)
     return Size(
-        prompt_tokens=await calls.count(prompt),
+        prompt_tokens=prompt_tokens,
         counted=isinstance(calls.provider, Counts),
         segments=await anyio.to_thread.run_sync(_removable, texts, segment_by),
         output_tokens=max_tokens if output is None else await calls.length(output),
-        rewritten_tokens=max_tokens if output is None else rewriting_tokens(output, max_tokens),
-        answer_tokens=max_tokens if output is None else 0,
+        rewritten_tokens=max_tokens,
+        answer=answer,
     )
 
 
@@ -131,7 +137,7 @@ def choose(name: str, capabilities: Capabilities, *, provider: str) -> Choice:
         if reason is not None:
             raise UnsupportedError(f"{name} {reason}. {provider} can serve: {_served(capabilities)}")
         return Choice(method=method)
-    candidates = [(method, method.lacks(capabilities)) for method in map(get_method, METHODS)]
+    candidates = [(method, method.lacks(capabilities)) for method in map(get_method, AUTO)]
     choice = _first(
         [
             method if reason is None else Fallback(method=method.name, reason=reason)

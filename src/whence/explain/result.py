@@ -12,7 +12,16 @@ from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, PositiveInt, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    NonNegativeInt,
+    PositiveInt,
+    model_validator,
+)
 
 from whence.explain.packing import unpack
 
@@ -142,6 +151,7 @@ class Scores(Part):
     """`values`: targets x segments, in `unit`. `signed`: whether the method can give negatives.
 
     `stderr`: like `values`. `noise_floor`: scores nearer to 0 are not distinguishable from noise.
+    `unmeasured`: (target, segment) of scores that could not be had; their values are 0, and say nothing.
     """
 
     values: Rows
@@ -150,6 +160,7 @@ class Scores(Part):
     elsewhere: tuple[Elsewhere, ...] | None = None
     stderr: Rows | None = None
     noise_floor: Float32 | None = Field(default=None, ge=0)
+    unmeasured: tuple[tuple[NonNegativeInt, NonNegativeInt], ...] = ()
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -173,6 +184,13 @@ class Scores(Part):
             raise ValueError("the standard errors have another shape than the scores")
         if any(error < 0 for row in self.stderr or () for error in row):
             raise ValueError("a negative standard error")
+        for target, segment in self.unmeasured:
+            if target >= len(self.values) or segment >= len(self.values[target]):
+                raise ValueError(
+                    "a score that could not be measured, of a target or segment that is not there"
+                )
+            if self.values[target][segment] != 0:
+                raise ValueError("a score that could not be measured is not 0")
         return self
 
 

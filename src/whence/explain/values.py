@@ -16,7 +16,7 @@ from whence.explain.layout import Layout, lay_out
 from whence.explain.result import Access, Family, Unit
 from whence.explain.schema import OutputToken, TargetKind, TextKind
 from whence.explain.scorers import Scorer
-from whence.providers.errors import ProviderError
+from whence.providers.errors import CutError, ProviderError
 from whence.providers.observations import Generation, Span, TokenScores
 from whence.providers.prompt import Prompt
 
@@ -25,8 +25,6 @@ Values = NDArray[np.float64]
 REPEATS = 3
 AT_ONCE = 256
 """Prompts that are made, and asked, together."""
-REWRITING_ROOM = 2
-"""A text written again may be so many times as long as the first, and 16 tokens: more is not paid for."""
 IMPROBABLE = 0.01
 """A given output whose tokens have a lower probability, by their geometric mean, is hardly this model's."""
 LOST = 0.5
@@ -56,7 +54,10 @@ class Value(Protocol):
     tokens: tuple[OutputToken, ...] | None
 
     async def of(self, masks: Mask) -> Values:
-        """The values of what each mask keeps: masks x segments in, masks x targets out."""
+        """The values of what each mask keeps: masks x segments in, masks x targets out.
+
+        NaN where a value could not be had.
+        """
 
 
 class LogProbability(Value):
@@ -90,7 +91,7 @@ class LogProbability(Value):
         """Score the whole prompt. Raises ContextLengthError, ProviderError, UnsupportedError."""
         (scores,) = await calls.score([prompt], output)
         text = output if isinstance(output, str) else output.text
-        layout = _divided(prompt, ids, text, scores.spans, segment_by, target_by)
+        layout = divided(prompt, ids, text, scores.spans, segment_by, target_by)
         value = cls(calls, Ablation.of(prompt, ids, layout.segments), output, layout)
         value.full = value._summed(scores)
         value.lengths = np.array([len(own) for own in layout.tokens_of], dtype=np.float64)
@@ -106,7 +107,7 @@ class LogProbability(Value):
     async def of(self, masks: Mask) -> Values:
         """The output's log-probability given what is kept."""
         found: list[Values] = []
-        async for prompts in _ablated(self.ablation, masks):
+        async for prompts in ablated(self.ablation, masks):
             found += [self._summed(scores) for scores in await self._calls.score(prompts, self._output)]
         return np.stack(found)
 
@@ -120,6 +121,36 @@ class LogProbability(Value):
         return np.array([nats[list(own)].sum() for own in self.layout.tokens_of])
 
 
+class Rewriting:
+    """Answers to ablated prompts, each with a seed of its own, so that their noise is not the same.
+
+    Two of the same call and seed ask for the same texts, which `Calls` then asks for once.
+    """
+
+    def __init__(self, calls: Calls, ablation: Ablation, *, max_tokens: int, seed: int) -> None:
+        self.ablation = ablation
+        self.repeats = 1 if calls.capabilities.deterministic else REPEATS
+        self.max_tokens = max_tokens
+        self._calls = calls
+        self._next_seed = seed + 1
+
+    async def of(self, masks: Mask) -> AsyncIterator[list[Generation]]:
+        """What the model writes from what each mask keeps, some at a time. Raises CutError."""
+        async for prompts in ablated(self.ablation, masks):
+            first = self._next_seed
+            self._next_seed += len(prompts)
+            written = await self._calls.regenerate(
+                prompts, max_tokens=self.max_tokens, seeds=range(first, first + len(prompts))
+            )
+            for answer in written:
+                require_whole(answer, self.max_tokens)
+            yield written
+
+    def whole(self) -> Mask:
+        """Masks that remove nothing, as many as noise asks for."""
+        return np.stack([self.ablation.full()] * self.repeats)
+
+
 class Similarity(Value):
     """How well a target is said by what the model writes from what is kept: by `scorer`, 1 is said."""
 
@@ -129,25 +160,15 @@ class Similarity(Value):
     tokens = None
 
     def __init__(
-        self,
-        calls: Calls,
-        ablation: Ablation,
-        layout: Layout,
-        scorer: Scorer,
-        *,
-        targets: tuple[str, ...],
-        max_tokens: int,
-        seed: int,
+        self, rewriting: Rewriting, layout: Layout, scorer: Scorer, *, targets: tuple[str, ...]
     ) -> None:
-        self.ablation = ablation
+        self.ablation = rewriting.ablation
+        self.repeats = rewriting.repeats
         self.layout = layout
         self.lengths = np.ones(len(targets))
-        self._calls = calls
+        self._rewriting = rewriting
         self._scorer = scorer
         self._targets = targets
-        self._max_tokens = max_tokens
-        self._seed = seed
-        self._asked = 0
 
     @classmethod
     async def open(
@@ -163,20 +184,18 @@ class Similarity(Value):
         max_tokens: int,
         seed: int,
     ) -> Similarity:
-        """Write again from the whole prompt, as often as noise asks for."""
+        """Write again from the whole prompt, as often as noise asks for. Raises CutError, ProviderError."""
+        require_whole(output, max_tokens)
         text = output if isinstance(output, str) else output.text
-        layout = _divided(prompt, ids, text, [], segment_by, target_by)
+        layout = divided(prompt, ids, text, [], segment_by, target_by)
+        ablation = Ablation.of(prompt, ids, layout.segments)
         value = cls(
-            calls,
-            Ablation.of(prompt, ids, layout.segments),
+            Rewriting(calls, ablation, max_tokens=max_tokens, seed=seed),
             layout,
             scorer,
             targets=tuple(text[target.start : target.end] for target in layout.targets),
-            max_tokens=rewriting_tokens(output, max_tokens),
-            seed=seed,
         )
-        value.repeats = 1 if calls.capabilities.deterministic else REPEATS
-        again = await value.of(np.stack([value.ablation.full()] * value.repeats))
+        again = await value.of(value._rewriting.whole())
         value.full = again.mean(axis=0)
         spread = again.var(axis=0, ddof=1) if value.repeats > 1 else np.zeros_like(value.full)
         value.noise = float(np.sqrt(spread.mean()))
@@ -185,21 +204,15 @@ class Similarity(Value):
             "scorer": scorer.name,
             "repeats": value.repeats,
             "noise_sd": round(value.noise, 6),
-            "max_tokens": value._max_tokens,
+            "max_tokens": max_tokens,
         }
         value.caveats = (*scorer.caveats, *value._lost())
         return value
 
     async def of(self, masks: Mask) -> Values:
-        """Similarities of the targets to what is written from what is kept. Raises InputError."""
+        """Similarities of the targets to what is written from what is kept. Raises InputError, CutError."""
         found: list[list[float]] = []
-        async for prompts in _ablated(self.ablation, masks):
-            # Each of several calls has a seed of its own, so that their noise is not the same.
-            first = self._seed + 1 + self._asked
-            self._asked += len(prompts)
-            written = await self._calls.regenerate(
-                prompts, max_tokens=self._max_tokens, seeds=range(first, first + len(prompts))
-            )
+        async for written in self._rewriting.of(masks):
             found += await anyio.to_thread.run_sync(self._compared, written)
         return np.array(found, dtype=np.float64)
 
@@ -217,7 +230,17 @@ class Similarity(Value):
         )
 
 
-def _divided(
+def require_whole(output: str | Generation, max_tokens: int) -> None:
+    """Raise CutError for an answer that was cut: it might have said later what seems to be missing."""
+    if isinstance(output, Generation) and output.finish == "length":
+        raise CutError(
+            f"an answer was cut at its limit ({max_tokens} tokens, or the end of the model's context), so "
+            "what it does not say is no evidence; allow longer answers (max_tokens=, --max-tokens), or ask "
+            "for shorter ones in the prompt"
+        )
+
+
+def divided(
     prompt: Prompt,
     ids: tuple[str, ...],
     output: str,
@@ -237,7 +260,7 @@ def _divided(
     )
 
 
-async def _ablated(ablation: Ablation, masks: Mask) -> AsyncIterator[list[Prompt]]:
+async def ablated(ablation: Ablation, masks: Mask) -> AsyncIterator[list[Prompt]]:
     """The prompts of the masks, some at a time: in a thread, and never all in memory."""
 
     def some(start: int) -> list[Prompt]:
@@ -245,13 +268,6 @@ async def _ablated(ablation: Ablation, masks: Mask) -> AsyncIterator[list[Prompt
 
     for start in range(0, len(masks), AT_ONCE):
         yield await anyio.to_thread.run_sync(some, start)
-
-
-def rewriting_tokens(output: str | Generation, max_tokens: int) -> int:
-    """The longest text that is written in comparison with `output`, in tokens."""
-    if isinstance(output, str) or output.output_tokens is None:
-        return max_tokens
-    return min(max_tokens, REWRITING_ROOM * output.output_tokens + 16)
 
 
 def output_tokens(scores: TokenScores, text: str) -> tuple[OutputToken, ...]:

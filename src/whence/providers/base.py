@@ -24,6 +24,8 @@ from whence.providers.observations import (
 from whence.providers.prompt import Prompt, require_encodable
 
 Access = Literal["weights", "logprobs", "text"]
+Passages = Sequence[Sequence[Span]]
+"""For each source of a prompt its parts that can be cited, as characters of its text, in order."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,19 +192,15 @@ class Cites(Protocol):
     async def cite(
         self,
         prompt: Prompt,
-        passages: Sequence[Sequence[Span]],
+        passages: Passages,
         *,
         max_tokens: int,
         seed: int,
         progress: Progress | None = None,
     ) -> Generation:
-        """An answer with `citations`.
+        """An answer with `citations` of these passages. Raises as `generate` does."""
 
-        `passages`: for each source the parts that can be cited, as characters of its text, in order.
-        Raises as `generate` does.
-        """
-
-    async def count_cited_tokens(self, prompt: Prompt, passages: Sequence[Sequence[Span]]) -> int:
+    async def count_cited_tokens(self, prompt: Prompt, passages: Passages) -> int:
         """Tokens that the model would read in `cite`. Raises RenderError, ProviderError."""
 
 

@@ -8,7 +8,6 @@ from typing import cast
 from whence.explain.methods.base import Method
 from whence.providers.errors import UnknownMethodError
 
-# In the order in which `auto` tries them.
 METHODS: dict[str, str] = {
     "attention": "whence.explain.methods.attention:NativeAttention",
     "attention_rollout": "whence.explain.methods.attention:AttentionRollout",
@@ -16,7 +15,11 @@ METHODS: dict[str, str] = {
     "lasso": "whence.explain.methods.lasso:Lasso",
     "leave_one_out": "whence.explain.methods.leave_one_out:LeaveOneOut",
     "shapley": "whence.explain.methods.shapley:Shapley",
+    "citations": "whence.explain.methods.citations:Citations",
 }
+
+AUTO = tuple(name for name in METHODS if name != "citations")
+"""What `auto` tries, in this order: what a model says of itself is never taken for more than that."""
 
 
 def get_method(name: str) -> Method:
@@ -27,4 +30,4 @@ def get_method(name: str) -> Method:
     return cast("Method", getattr(import_module(module), attribute)())
 
 
-__all__ = ["METHODS", "Method", "get_method"]
+__all__ = ["AUTO", "METHODS", "Method", "get_method"]

@@ -16,6 +16,7 @@ from whence.explain.result import Confirmation, Fallback, Measure, MethodRecord,
 from whence.explain.schema import TargetKind, TextKind
 from whence.explain.scorers import Scorer, get_scorer
 from whence.explain.values import REPEATS, LogProbability, Similarity, Value, Values
+from whence.explain.written import WrittenLogProbability
 from whence.providers.base import Capabilities
 from whence.providers.errors import BudgetError, InputError, UnsupportedError
 
@@ -97,9 +98,9 @@ class Study:
 class Estimate:
     """What a design found.
 
-    `scores`, `stderr`: targets x segments that can be removed. `noise_factor`: the standard deviation of a
-    score, of a value's, when nothing but noise changes. `confirmations`: with segments by their place among
-    those that can be removed.
+    `scores`, `stderr`: targets x segments that can be removed; NaN where a score is not known.
+    `noise_factor`: the standard deviation of a score, of a value's, when nothing but noise changes.
+    `confirmations`: with segments by their place among those that can be removed.
     """
 
     scores: Values
@@ -115,6 +116,8 @@ class AblationMethod(Generic[OptionsT]):
 
     name: ClassVar[str]
     caveat: ClassVar[str]
+    bears_gaps: ClassVar[bool] = True
+    """Whether it can score where some values could not be had."""
     options: type[OptionsT]
 
     @property
@@ -129,20 +132,21 @@ class AblationMethod(Generic[OptionsT]):
     def check(self, parameters: Mapping[str, object], capabilities: Capabilities) -> None:
         """The options make sense, and the provider has the value. Raises InputError, UnsupportedError."""
         options = self.chosen(parameters)
-        if _without_logprobs(options, capabilities) is not None:
-            options.made_scorer()
-        if options.value == "logprob" and not capabilities.scores:
+        reason = self._without_logprobs(options, capabilities)
+        if options.value == "logprob" and reason is not None:
             raise UnsupportedError(
-                f"value='logprob' needs log-probabilities of a given output; this provider gives "
-                f"{capabilities.access}. Leave value= away, or write value='similarity'"
+                f"value='logprob' {reason}. Leave value= away, or write value='similarity'"
             )
+        if options.value != "logprob" and not capabilities.scores:
+            options.made_scorer()
 
     def effort(self, parameters: Mapping[str, object], capabilities: Capabilities, segments: int) -> Effort:
         """The calls of the design, and those of the whole prompt."""
         options = self.chosen(parameters)
-        reason = _without_logprobs(options, capabilities)
-        fixed = REPEATS if reason is not None and not capabilities.deterministic else 1
-        least, wanted = self.calls(options, segments, regenerates=reason is not None)
+        reason = self._without_logprobs(options, capabilities)
+        rewrites = reason is not None or not capabilities.scores
+        fixed = REPEATS if rewrites and not capabilities.deterministic else 1
+        least, wanted = self.calls(options, segments, regenerates=rewrites)
         if wanted * segments > LARGEST_DESIGN:
             raise InputError(
                 f"{self.name} would ask {wanted} times about {segments} passages, which is too much to hold; "
@@ -150,17 +154,26 @@ class AblationMethod(Generic[OptionsT]):
             )
         return Effort(
             family="logprob" if reason is None else "perturbation",
+            rewrites=rewrites,
             least=fixed + least,
             wanted=fixed + wanted,
             fallbacks=_passed_over(options, reason),
         )
 
-    async def run(self, task: Task) -> Finding:
-        """Remove, ask, and score. Raises InputError, BudgetError, ProviderError."""
+    async def run(self, task: Task) -> tuple[Finding, ...]:
+        """Remove, ask, and score. Raises InputError, BudgetError, ProviderError.
+
+        Where a model tells how probable its own words are, what it writes again is looked at twice.
+        """
         options = self.chosen(task.parameters)
-        value, fallbacks = await _open(task, options)
+        values, fallbacks = await self._open(task, options)
+        return tuple([await self._study(task, options, value, fallbacks) for value in values])
+
+    async def _study(
+        self, task: Task, options: OptionsT, value: Value, fallbacks: tuple[Fallback, ...]
+    ) -> Finding:
         left = None if task.allowed is None else task.allowed - value.repeats
-        least, _ = self.calls(options, len(value.ablation), regenerates=value.family == "perturbation")
+        least, _ = self.calls(options, len(value.ablation), regenerates=value.noise is not None)
         if left is not None and left < least:
             raise BudgetError(
                 f"{self.name} needs {least + value.repeats} calls here, and the budget allows {task.allowed}"
@@ -170,6 +183,7 @@ class AblationMethod(Generic[OptionsT]):
         found = await self.estimate(Study(value=value, seed=task.seed, left=left, timed=timed), options)
         noisy = value.repeats > 1
         floor = None if value.noise is None else TWO_SIDED_95 * value.noise * found.noise_factor
+        unmeasured = _unmeasured(found.scores, value)
         result = Result(
             method=MethodRecord(
                 name=self.name,
@@ -186,6 +200,7 @@ class AblationMethod(Generic[OptionsT]):
                 signed=True,
                 stderr=None if found.stderr is None else _rows(found.stderr, value),
                 noise_floor=floor,
+                unmeasured=unmeasured,
             ),
             confirmations=tuple(
                 confirmation.model_copy(update={"segment": value.ablation.removable[confirmation.segment]})
@@ -199,6 +214,7 @@ class AblationMethod(Generic[OptionsT]):
                 *([(NOISE_CAVEAT if floor else ALIKE_CAVEAT).format(repeats=value.repeats)] if noisy else []),
                 *value.caveats,
                 *found.caveats,
+                *_missing(unmeasured, found.scores),
             ),
         )
         return Finding(layout=value.layout, result=result, tokens=value.tokens)
@@ -213,6 +229,51 @@ class AblationMethod(Generic[OptionsT]):
             faults = {str(item["loc"][0]): item["msg"] for item in error.errors(include_input=False)}
             said = [f"{name} is {_shown(own[name])}: {message}" for name, message in faults.items()]
             raise InputError(f"{self.name}: {'; '.join(said)}") from None
+
+    def _without_logprobs(self, options: OptionsT, capabilities: Capabilities) -> str | None:
+        """Why text is compared instead; None where log-probabilities are."""
+        if options.value == "similarity":
+            return "not asked for"
+        if capabilities.scores or (capabilities.writes_logprobs and self.bears_gaps):
+            return None
+        if capabilities.writes_logprobs:
+            return (
+                "needs log-probabilities of a given output; this provider tells those of its own words only, "
+                f"which leaves gaps that {self.name} cannot bear"
+            )
+        return f"needs log-probabilities of a given output; this provider gives {capabilities.access}"
+
+    async def _open(self, task: Task, options: OptionsT) -> tuple[list[Value], tuple[Fallback, ...]]:
+        """The values that the provider allows, and why not better ones."""
+        chosen: _Units = {"segment_by": task.segment_by, "target_by": task.target_by}
+        asked = (task.calls, task.prompt, task.ids, task.output)
+        capabilities = task.calls.capabilities
+        reason = self._without_logprobs(options, capabilities)
+        values: list[Value] = []
+        if reason is None:
+            try:
+                if capabilities.scores:
+                    return [await LogProbability.open(*asked, **chosen)], ()
+                values.append(
+                    await WrittenLogProbability.open(
+                        *asked, **chosen, max_tokens=task.max_tokens, seed=task.seed
+                    )
+                )
+            except UnsupportedError as error:  # found out only by asking
+                if options.value == "logprob":
+                    raise
+                reason = str(error)
+        tokens = task.target_by == "token"
+        if values and (options.value == "logprob" or tokens):
+            return values, ()
+        if tokens:
+            raise UnsupportedError(
+                "tokens of a text that is written again are not known; choose target_by='word'"
+            )
+        value = await Similarity.open(
+            *asked, **chosen, scorer=options.made_scorer(), max_tokens=task.max_tokens, seed=task.seed
+        )
+        return [*values, value], _passed_over(options, reason)
 
     def calls(self, options: OptionsT, segments: int, *, regenerates: bool) -> tuple[int, int]:
         """The least and the wanted number of ablations of so many segments."""
@@ -239,51 +300,31 @@ def leaders(scores: Values, chance: Values) -> list[frozenset[int]]:
     return [frozenset(int(i) for i in own if row[i]) for own, row in zip(order, outstanding, strict=True)]
 
 
-def _without_logprobs(options: Options, capabilities: Capabilities) -> str | None:
-    """Why text is compared instead; None where log-probabilities are."""
-    if options.value == "similarity":
-        return "not asked for"
-    if not capabilities.scores:
-        return f"needs log-probabilities of a given output; this provider gives {capabilities.access}"
-    return None
-
-
 def _passed_over(options: Options, reason: str | None) -> tuple[Fallback, ...]:
     if reason is None or options.value != "auto":
         return ()
     return (Fallback(method="value='logprob'", reason=reason),)
 
 
-async def _open(task: Task, options: Options) -> tuple[Value, tuple[Fallback, ...]]:
-    """The value that the provider allows, and why not a better one."""
-    chosen: _Units = {"segment_by": task.segment_by, "target_by": task.target_by}
-    reason = _without_logprobs(options, task.calls.capabilities)
-    if reason is None:
-        try:
-            return await LogProbability.open(task.calls, task.prompt, task.ids, task.output, **chosen), ()
-        except UnsupportedError as error:  # found out only by asking
-            if options.value == "logprob":
-                raise
-            reason = str(error)
-    if task.target_by == "token":
-        raise UnsupportedError(
-            "tokens of a text that is written again are not known; choose target_by='word'"
-        )
-    value = await Similarity.open(
-        task.calls,
-        task.prompt,
-        task.ids,
-        task.output,
-        **chosen,
-        scorer=options.made_scorer(),
-        max_tokens=task.max_tokens,
-        seed=task.seed,
-    )
-    return value, _passed_over(options, reason)
-
-
 def _rows(parts: Values, value: Value) -> tuple[tuple[float, ...], ...]:
-    """Targets x all segments; one without a visible character is 0."""
+    """Targets x all segments; one without a visible character is 0, and so is what was not measured."""
     whole: NDArray[np.float64] = np.zeros((len(parts), len(value.layout.segments)))
-    whole[:, list(value.ablation.removable)] = parts
+    whole[:, list(value.ablation.removable)] = np.nan_to_num(parts)
     return tuple(tuple(row) for row in whole.tolist())
+
+
+def _unmeasured(scores: Values, value: Value) -> tuple[tuple[int, int], ...]:
+    """(target, segment) of the scores that could not be had."""
+    return tuple((int(t), value.ablation.removable[int(s)]) for t, s in np.argwhere(np.isnan(scores)))
+
+
+def _missing(unmeasured: tuple[tuple[int, int], ...], scores: Values) -> tuple[str, ...]:
+    """Says how much could not be measured, and of which targets nothing at all."""
+    if not unmeasured:
+        return ()
+    without = [number for number, row in enumerate(scores, start=1) if np.isnan(row).all()]
+    named = ", ".join(map(str, without[:10])) + (", ..." if len(without) > 10 else "")
+    return (
+        f"{len(unmeasured)} of {scores.size} scores could not be measured; they are 0, which says nothing."
+        + (f" Of {len(without)} of {len(scores)} targets ({named}) none could." if without else ""),
+    )

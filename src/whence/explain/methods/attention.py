@@ -60,7 +60,7 @@ class NativeAttention:
         """One pass, whatever the sources."""
         return Effort(family="native_attention", least=1, wanted=1)
 
-    async def run(self, task: Task) -> Finding:
+    async def run(self, task: Task) -> tuple[Finding, ...]:
         """One pass over prompt and output. Raises UnknownLayerError, InputError, CaptureError."""
         query = self._query(task.parameters)
         chosen = (query.layers, query.heads) != (None, None)
@@ -101,7 +101,7 @@ class NativeAttention:
             groundedness=Measure(reason="no causal check was run"),
             caveats=(*self.caveats, *([CHOSEN_CAVEAT] if chosen else [])),
         )
-        return Finding(layout=layout, result=result, tokens=output_tokens(rows.output, task.output_text))
+        return (Finding(layout=layout, result=result, tokens=output_tokens(rows.output, task.output_text)),)
 
     def _query(self, parameters: Mapping[str, object]) -> AttentionQuery:
         chosen = {name: _indices(name, parameters.get(name)) for name in self.parameters}

@@ -57,11 +57,13 @@ class Finding:
 class Effort:
     """What a method does and costs, before anything is known of the output.
 
-    `least`, `wanted`: calls with which it gives anything, and with which it is content. `family`: of
-    perturbation each call writes a text. `fallbacks`: what it passes over here, and why.
+    `least`, `wanted`: calls with which it gives anything, and with which it is content. `family`: of the
+    result, or of the first of two. `rewrites`: whether each call writes a text. `fallbacks`: what it passes
+    over here, and why.
     """
 
     family: Family
+    rewrites: bool = False
     least: int
     wanted: int
     fallbacks: tuple[Fallback, ...] = ()
@@ -83,5 +85,8 @@ class Method(Protocol):
     def effort(self, parameters: Mapping[str, object], capabilities: Capabilities, segments: int) -> Effort:
         """What it costs on sources of so many segments that can be removed."""
 
-    async def run(self, task: Task) -> Finding:
-        """Observe and score. Raises BudgetError where it would need more than it is allowed."""
+    async def run(self, task: Task) -> tuple[Finding, ...]:
+        """Observe and score: one finding, or two where the same calls tell two things.
+
+        Raises BudgetError where it would need more than it is allowed.
+        """

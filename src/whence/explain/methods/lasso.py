@@ -82,7 +82,7 @@ class Lasso(AblationMethod[LassoOptions]):
         """Fit, stop when the best no longer change, and confirm."""
         size, value = len(study), study.value
         wanted = _masks_in_all(options, size)
-        confirm = min(options.confirm, size) if value.noise is not None else 0
+        confirm = min(options.confirm, size) if value.family == "perturbation" else 0
         affordable = wanted
         if study.left is not None and study.left < wanted + confirm:
             least = min(wanted, LEAST_MASKS)
@@ -110,9 +110,9 @@ class Lasso(AblationMethod[LassoOptions]):
             "all_masks": exact,
             "stopped_early": stopped,
         }
-        best = _candidates(scores, chance)
+        best = _candidates(np.nan_to_num(scores), chance)
         confirmations = await _confirm(study, best, confirm)
-        worth_it = len({part for _, part in best}) if value.noise is not None else 0
+        worth_it = len({part for _, part in best}) if value.family == "perturbation" else 0
         missing = len({item.segment for item in confirmations}) < min(worth_it, options.confirm)
         counts = {"done": len(masks), "wanted": wanted, "what": "masks"}
         caveats = [
@@ -151,7 +151,7 @@ class Lasso(AblationMethod[LassoOptions]):
                     fit, masks[: len(values)], values, study.value.lengths, options.alpha
                 )
                 chance = _chance(masks[: len(values)], values, scores)
-                best = [*best, leaders(scores, chance)][-FITS_ALIKE:]
+                best = [*best, leaders(np.nan_to_num(scores), chance)][-FITS_ALIKE:]
                 if len(best) == FITS_ALIKE and best[0] == best[1] == best[2] and len(values) < len(masks):
                     return values, True
         return values, False
@@ -160,9 +160,22 @@ class Lasso(AblationMethod[LassoOptions]):
 def fit(masks: Mask, values: Values, lengths: Values, alpha: float) -> Values:
     """Coefficients of each segment for each target: targets x segments, in the unit of the values.
 
-    `masks`: masks x segments; `values`: masks x targets; `lengths`: what the values of a target are divided
-    by before `alpha` is applied.
+    `masks`: masks x segments; `values`: masks x targets, NaN where one could not be had; `lengths`: what the
+    values of a target are divided by before `alpha` is applied. NaN for a coefficient of which the values
+    that were had say nothing.
     """
+    known = ~np.isnan(values)
+    found: Values = np.full((values.shape[1], masks.shape[1]), np.nan)
+    for rows in np.unique(known, axis=1).T:
+        if rows.all() or rows.sum() >= LEAST_MASKS:
+            own = (known == rows[:, None]).all(axis=0)
+            found[own] = _fit(masks[rows], values[np.ix_(rows, own)], lengths[own], alpha)
+            if not rows.all():  # a segment that was always kept, or always gone, was never tried
+                found[np.ix_(own, np.ptp(masks[rows].astype(np.int8), axis=0) == 0)] = np.nan
+    return found
+
+
+def _fit(masks: Mask, values: Values, lengths: Values, alpha: float) -> Values:
     # It takes seconds to import: here, in a worker thread, and never on the event loop.
     from sklearn.linear_model import Lasso as LinearFit  # type: ignore[import-untyped]
 
@@ -183,7 +196,7 @@ def fit(masks: Mask, values: Values, lengths: Values, alpha: float) -> Values:
 def _chance(masks: Mask, values: Values, scores: Values) -> Values:
     """How far from 0 the scores may be by what the fit leaves unexplained: targets x segments."""
     kept = masks.astype(np.float64)
-    unexplained = (values - kept @ scores.T).std(axis=0)
+    unexplained = np.nan_to_num(values - kept @ np.nan_to_num(scores).T).std(axis=0)
     spread = (kept.std(axis=0) * math.sqrt(len(kept))).clip(min=1)
     found: Values = TWO_SIDED_95 * unexplained[:, None] / spread
     return found
@@ -193,9 +206,8 @@ def _stderr(masks: Mask, values: Values, lengths: Values, alpha: float, seed: in
     """Standard deviation of the coefficients over resampled masks."""
     rng = np.random.default_rng(seed)
     picks = rng.integers(len(masks), size=(RESAMPLES, len(masks)))
-    spread: Values = np.std(
-        [fit(masks[pick], values[pick], lengths, alpha) for pick in picks], axis=0, ddof=1
-    )
+    fits = np.nan_to_num([fit(masks[pick], values[pick], lengths, alpha) for pick in picks])
+    spread: Values = fits.std(axis=0, ddof=1)
     return spread
 
 

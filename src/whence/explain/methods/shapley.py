@@ -47,6 +47,7 @@ class Shapley(AblationMethod[ShapleyOptions]):
 
     name = "shapley"
     caveat = "Shapley values also count what a passage adds to records that hold hardly anything else."
+    bears_gaps = False
     options = ShapleyOptions
 
     def calls(self, options: ShapleyOptions, segments: int, *, regenerates: bool) -> tuple[int, int]:

@@ -1,16 +1,12 @@
-"""A provider whose true attributions are known in closed form: for tests, and for trying Whence out.
-
-It reads words. A `Rule` says which cue words in the sources make it write a sentence, and what each is
-worth in nats, so every number that a method should find can be worked out by hand.
-"""
+"""A provider whose true attributions are known in closed form: see `Rule`."""
 
 from __future__ import annotations
 
 import random
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
 
 import anyio
 import anyio.to_thread
@@ -20,6 +16,7 @@ from numpy.typing import NDArray
 from whence.providers.base import (
     Access,
     Capabilities,
+    Passages,
     Prices,
     Progress,
     Step,
@@ -29,14 +26,18 @@ from whence.providers.base import (
     text_to_explain,
 )
 from whence.providers.errors import UnsupportedError
+from whence.providers.fake.rules import BASE_NATS, EXAMPLE_RULES, NOTHING, Rule
+from whence.providers.fake.words import bare, prompt_tokens, words_of
 from whence.providers.observations import (
     AttentionQuery,
     AttentionRows,
     Block,
+    Citation,
     Generation,
     Span,
     Token,
     TokenScores,
+    WrittenToken,
 )
 from whence.providers.prompt import Prompt
 
@@ -46,57 +47,25 @@ CUE_MASS = 0.75
 SINK_MASS = 0.15
 INSTRUCTION_MASS = 0.10
 ONE_LAYER = "a FakeProvider has one layer and one head, and no values"
-BASE_NATS = 0.1
-"""What every token costs, whatever the sources say."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rule:
-    """A sentence, and the words of the sources that carry it.
-
-    `cues`: word -> nats. `kind`: `additive`, each cue present is worth its own nats; `redundant`, any cue
-    suffices and is worth the largest; `all_of`, the sum is gained only where every cue is present.
-    """
-
-    text: str
-    cues: Mapping[str, float]
-    kind: Literal["additive", "redundant", "all_of"] = "additive"
-
-    def value_nats(self, words: frozenset[str]) -> float:
-        """What sources that hold `words` are worth to this sentence."""
-        present = [nats for cue, nats in self.cues.items() if cue in words]
-        if self.kind == "additive":
-            return sum(present)
-        if self.kind == "redundant":
-            return max(present, default=0.0)
-        return sum(present) if len(present) == len(self.cues) else 0.0
-
-    @property
-    def full_nats(self) -> float:
-        """What sources that hold every cue are worth."""
-        return self.value_nats(frozenset(self.cues))
-
-
-EXAMPLE_RULES = (
-    Rule(text="The dose is low. ", cues={"alpha": 3.0, "beta": 1.0}),
-    Rule(text="The scan was clear. ", cues={"gamma": 2.0, "delta": 2.0}, kind="redundant"),
-    Rule(text="The plan is agreed.", cues={"epsilon": 1.0, "zeta": 1.0, "eta": 1.0}, kind="all_of"),
-)
 
 
 @dataclass(kw_only=True, eq=False)
 class FakeProvider:
     """Writes the sentence of each rule whose cues are worth at least half of all of them.
 
-    `access`: what it lets callers see. `latency_s`: waited in each call. `noise`: standard deviation of
-    each log-probability, in nats, and the chance that a generated sentence is left out. `faults`: what the
-    first calls raise, in order; None lets one through. `max_in_flight`, `deadline_seconds`, `prices`: as in
-    `Capabilities`; with prices it is metered. `calls` counts what was asked, `most_in_flight` how much of it
-    at once. The same seed and calls give the same answers.
+    `access`: what it lets callers see. `writes_logprobs`: with access to log-probabilities, whether only to
+    those of its own words. `cites`: whether it says which passages hold its cues. `latency_s`: waited in each
+    call. `noise`: standard deviation of each log-probability, in nats, and the chance that a generated
+    sentence is left out. `faults`: what the first calls raise, in order; None lets one through.
+    `max_in_flight`, `deadline_seconds`, `prices`: as in `Capabilities`; with prices it is metered. `calls`
+    counts what was asked, `most_in_flight` how much of it at once. The same seed and calls give the same
+    answers.
     """
 
     rules: Sequence[Rule] = EXAMPLE_RULES
     access: Access = "weights"
+    writes_logprobs: bool = False
+    cites: bool = False
     latency_s: float = 0.0
     noise: float = 0.0
     faults: Sequence[Exception | None] = ()
@@ -116,7 +85,9 @@ class FakeProvider:
             attends=self.access == "weights",
             layers=(0,),
             heads=1,
-            scores=self.access != "text",
+            scores=self._scores,
+            cites=self.cites,
+            writes_logprobs=self.writes_logprobs,
             refused={"rollout": ONE_LAYER, "value_weighted": ONE_LAYER},
             deterministic=self.noise == 0,
             max_in_flight=self.max_in_flight,
@@ -125,55 +96,97 @@ class FakeProvider:
             prices=self.prices,
         )
 
+    @property
+    def _scores(self) -> bool:
+        return self.access != "text" and not self.writes_logprobs
+
     async def count_tokens(self, prompt: Prompt) -> int:
         """Words, and the first token."""
-        return len(_prompt_tokens(prompt)[0])
+        return len(prompt_tokens(prompt)[0])
+
+    async def count_cited_tokens(self, prompt: Prompt, passages: Passages) -> int:
+        """A mark for each passage, and the words."""
+        return await self.count_tokens(prompt) + sum(map(len, passages))
 
     async def generate(
         self, prompt: Prompt, *, max_tokens: int, seed: int, progress: Progress | None = None
     ) -> Generation:
         """The sentences whose rules hold, or `Nothing is known.`; cut after `max_tokens` words."""
         rng = await self._call(seed)
-        present = _words(prompt)
-        sentences = [
-            rule.text
+        present = words_of(prompt)
+        written = [
+            rule.value_nats(present) >= rule.full_nats / 2 and rng.random() >= self.noise
             for rule in self.rules
-            if rule.value_nats(present) >= rule.full_nats / 2 and rng.random() >= self.noise
         ]
-        text = "".join(sentences) or "Nothing is known."
-        words = re.findall(r"\s*\S+", text)
-        await report(progress, Step(stage="generate", done=min(len(words), max_tokens), total=max_tokens))
+        tokens = self._written_tokens(written, present, rng)
+        text = "".join(word for word, _, _ in tokens[:max_tokens])
+        ends = list(accumulate(len(word) for word, _, _ in tokens[:max_tokens]))
+        await report(progress, Step(stage="generate", done=len(ends), total=max_tokens))
         return Generation(
-            text="".join(words[:max_tokens]),
-            finish="length" if len(words) > max_tokens else "stop",
-            prompt_tokens=len(_prompt_tokens(prompt)[0]),
-            output_tokens=min(len(words), max_tokens),
+            text=text,
+            finish="length" if len(tokens) > max_tokens else "stop",
+            prompt_tokens=len(prompt_tokens(prompt)[0]),
+            output_tokens=len(ends),
+            tokens=tuple(
+                WrittenToken(start=end - len(word), end=end, logprob_nats=nats, others=others)
+                for end, (word, nats, others) in zip(ends, tokens, strict=False)
+            )
+            if self.writes_logprobs
+            else None,
         )
+
+    async def cite(
+        self,
+        prompt: Prompt,
+        passages: Passages,
+        *,
+        max_tokens: int,
+        seed: int,
+        progress: Progress | None = None,
+    ) -> Generation:
+        """As `generate`; each sentence cites the passages that hold a cue of its rule."""
+        if not self.cites:
+            raise UnsupportedError("this FakeProvider does not cite; make it with cites=True")
+        written = await self.generate(prompt, max_tokens=max_tokens, seed=seed, progress=progress)
+        cited = [
+            Citation(
+                start=written.text.index(rule.text.strip()),
+                end=written.text.index(rule.text.strip()) + len(rule.text.strip()),
+                source=index,
+                source_start=start,
+                source_end=end,
+            )
+            for rule in self.rules
+            if rule.text.strip() in written.text
+            for index, (source, spans) in enumerate(zip(prompt.sources, passages, strict=True))
+            for start, end in spans
+            if not rule.cues.keys().isdisjoint(bare(source.text[start:end]))
+        ]
+        read = await self.count_cited_tokens(prompt, passages)
+        return replace(written, prompt_tokens=read, citations=tuple(cited))
 
     async def score(
         self, prompts: Sequence[Prompt], output: str | Generation, *, progress: Progress | None = None
     ) -> tuple[TokenScores, ...]:
         """Log-probabilities: a sentence loses what its missing cues are worth, in equal parts by token."""
-        if self.access == "text":
-            raise UnsupportedError("this FakeProvider gives text only; make it with access='logprobs'")
+        if not self._scores:
+            raise UnsupportedError(
+                "this FakeProvider scores no text of others; make it with access='logprobs', and without "
+                "writes_logprobs"
+            )
         text = output if isinstance(output, str) else output.text
         scores: list[TokenScores] = []
         for number, prompt in enumerate(prompts, start=1):
             rng = await self._call(0)
             spans, owners = self._output_tokens(text)
             sizes = {rule: owners.count(rule) for rule in owners}
-            words = _words(prompt)
+            words = words_of(prompt)
             nats = [
-                -BASE_NATS
-                - (
-                    0.0
-                    if i is None
-                    else (self.rules[i].full_nats - self.rules[i].value_nats(words)) / sizes[i]
-                )
+                (-BASE_NATS if i is None else self.rules[i].token_nats(words, sizes[i]))
                 + rng.gauss(0.0, self.noise)
                 for i in owners
             ]
-            read = len(_prompt_tokens(prompt)[0])
+            read = len(prompt_tokens(prompt)[0])
             scores.append(TokenScores(spans=spans, logprobs_nats=tuple(nats), prompt_tokens=read))
             await report(progress, Step(stage="score", done=number, total=len(prompts)))
         return tuple(scores)
@@ -193,10 +206,10 @@ class FakeProvider:
         require_known(query, layers=[0], heads=1)
         text = text_to_explain(output)
         (scores,) = await self.score([prompt], text)
-        prompt_tokens, words = _prompt_tokens(prompt)
+        read, words = prompt_tokens(prompt)
         spans, owners = self._output_tokens(text)
         written = [Token(part="output", start=a, end=b, text=text[a:b]) for a, b in spans[:-1]]
-        keys = (*prompt_tokens, *written)
+        keys = (*read, *written)
         rows = np.zeros((len(owners), len(keys)))
         instruction = [i for i, key in enumerate(keys) if key.part == "instruction"]
         rows[:, 0] = SINK_MASS
@@ -211,7 +224,7 @@ class FakeProvider:
         await report(progress, Step(stage="attend", done=1, total=1))
         weights = rows.astype(np.float32)
         if watcher is not None:
-            await anyio.to_thread.run_sync(_show, watcher, keys, prompt_tokens, weights)
+            await anyio.to_thread.run_sync(_show, watcher, keys, read, weights)
         return AttentionRows(rows=weights, keys=keys, output=scores)
 
     async def _call(self, seed: int) -> random.Random:
@@ -226,6 +239,30 @@ class FakeProvider:
         if number <= len(self.faults) and (fault := self.faults[number - 1]) is not None:
             raise fault
         return random.Random(f"{seed}/{number}")
+
+    def _written_tokens(
+        self, written: Sequence[bool], present: frozenset[str], rng: random.Random
+    ) -> list[tuple[str, float, dict[str, float]]]:
+        """(word, nats, others): what might have been written instead are sentences left out just before."""
+        tokens: list[tuple[str, float, dict[str, float]]] = []
+        left_out: list[tuple[list[str], float]] = []
+        silent = not any(written)
+        for rule, kept in [*zip(self.rules, written, strict=True), (NOTHING, silent)]:
+            words = re.findall(r"\S+", rule.text)
+            nats = rule.token_nats(present, len(words))
+            if not kept:
+                left_out.append((words, nats))
+                continue
+            for place, word in enumerate(words):
+                blank = " " if tokens else ""
+                others = {
+                    blank + other[place]: others_nats
+                    for other, others_nats in reversed(left_out)
+                    if place < len(other) and other[place] != word
+                }
+                tokens.append((blank + word, nats + rng.gauss(0.0, self.noise), others))
+            left_out = []
+        return tokens
 
     def _output_tokens(self, text: str) -> tuple[tuple[Span, ...], list[int | None]]:
         """Words of the output, and the index of the rule whose sentence each belongs to."""
@@ -242,10 +279,10 @@ class FakeProvider:
 
 
 def _show(
-    watcher: Watcher, keys: tuple[Token, ...], prompt_tokens: tuple[Token, ...], rows: NDArray[np.float32]
+    watcher: Watcher, keys: tuple[Token, ...], read: tuple[Token, ...], rows: NDArray[np.float32]
 ) -> None:
     """The rows that explain the output are all that there is: the prompt attends to nothing."""
-    queries = keys[len(prompt_tokens) - 1 :]
+    queries = keys[len(read) - 1 :]
     block = Block(
         name="decoder",
         layers=(0,),
@@ -257,29 +294,3 @@ def _show(
     wanted = watcher.begin([block]).get("decoder")
     if wanted is not None:
         watcher.see("decoder", 0, 0, rows[list(wanted)])
-
-
-def _words(prompt: Prompt) -> frozenset[str]:
-    keys, words = _prompt_tokens(prompt)
-    return frozenset(word for key, word in zip(keys, words, strict=True) if key.part == "source")
-
-
-def _prompt_tokens(prompt: Prompt) -> tuple[tuple[Token, ...], list[str]]:
-    """The first token is the sink; each word of the prompt follows, stripped of punctuation."""
-    keys = [Token(part="sink", text="<s>")]
-    words = [""]
-    for turn in prompt.turns():
-        for match in re.finditer(r"\S+", turn.text):
-            start, end = match.span()
-            words.append(match.group().strip(".,;:!?"))
-            place = next(((i, a) for i, a, b in turn.sources if a <= start and end <= b), None)
-            if place is not None:
-                index, begin = place
-                keys.append(
-                    Token(part="source", source=index, start=start - begin, end=end - begin, text=match[0])
-                )
-            elif any(a <= start and end <= b for a, b in turn.instructions):
-                keys.append(Token(part="instruction", text=match[0]))
-            else:
-                keys.append(Token(part="template", text=match[0]))
-    return tuple(keys), words
