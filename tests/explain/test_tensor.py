@@ -743,7 +743,7 @@ class Looking(NativeAttention):
         self.name = name
         self.watching = watching
 
-    async def run(self, task: Task) -> Finding:
+    async def run(self, task: Task) -> tuple[Finding, ...]:
         self.watching += [self.name] if task.watcher is not None else []
         return await super().run(task)
 

@@ -38,8 +38,7 @@ def test_a_claim_is_one_and_everything_else_nothing() -> None:
 def test_a_claim_stands_beside_what_removal_shows() -> None:
     e = explained("leave_one_out", "citations")
     causal, claimed = e.results
-    assert causal.method.evidence == "causal"
-    assert claimed.method.evidence == "self_reported"
+    assert [result.method.evidence for result in e.results] == ["causal", "self_reported"]
     assert causal.scores.values[1] == (0,) * 8, "two that say the same: neither is missed"
     assert claimed.scores.values[1] == tuple(CLAIMED[1]), "and both are claimed"
     assert any("documents that can be cited" in caveat for caveat in causal.caveats)

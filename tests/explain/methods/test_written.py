@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import math
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,8 +22,8 @@ ANSWER = "The dose is low. The scan was clear. The plan is agreed."
 WORDS = 4  # of each sentence
 NAN = math.nan
 # Targets x segments. Without alpha the model writes " scan" where " dose" stood, of which it tells how
-# probable it was: a quarter of three nats less. Without beta it writes the same, one nat less probable. Without
-# epsilon, zeta or eta it ends before the last sentence, and nobody tells how probable that would have been.
+# probable it was: a quarter of three nats less. Without beta it writes the same, one nat less probable.
+# Without epsilon, zeta or eta it ends before the last sentence, and nobody tells how probable that was.
 ALONE = [
     [3 / WORDS, 1, 0, 0, 0, 0, 0, 0],
     [NAN, 0, 0, 0, 0, 0, 0, 0],
@@ -76,6 +78,18 @@ def test_what_could_not_be_measured_is_said_and_counts_for_nothing() -> None:
     assert not any("could not be measured" in caveat for caveat in e.results[1].caveats)
     assert e.shares()[2].tolist() == [0] * 8
     assert e.top(2) == []
+
+
+def test_every_face_tells_what_is_not_known_from_what_is_nothing(tmp_path: Path) -> None:
+    e = explained()
+    assert "no passage that could be measured received anything that counts" in str(e)
+    assert "4 passages could not be measured." in str(e)
+    rows = list(csv.DictReader(e.save(tmp_path / "e.csv").read_text().splitlines()))
+    unknown = [row for row in rows if row["measured"] == "no"]
+    assert len(unknown) == 5
+    assert {row["unit"] for row in unknown} == {"nats"}
+    assert "4 passages could not be measured." in e.save(tmp_path / "e.html").read_text()
+    assert Explanation.model_validate_json(e.model_dump_json()) == e
 
 
 def test_a_target_of_which_nothing_is_known_is_named() -> None:

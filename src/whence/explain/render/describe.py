@@ -7,7 +7,13 @@ from datetime import datetime
 from whence.explain.render.ranking import Balance, Ranked
 from whence.explain.render.scale import NBSP, percent, quantity
 from whence.explain.render.visible import visible
-from whence.explain.render.wording import ELSEWHERE_ALL, ELSEWHERE_UNMEASURED, PARTS, UNITS
+from whence.explain.render.wording import (
+    ELSEWHERE_ALL,
+    ELSEWHERE_MEASURED,
+    ELSEWHERE_UNMEASURED,
+    PARTS,
+    UNITS,
+)
 from whence.explain.result import Measure, Result, Scores
 
 
@@ -52,9 +58,9 @@ def elsewhere_percent(balance: Balance) -> str:
 def elsewhere(balance: Balance) -> str:
     """What elsewhere is made of, or why nobody can say."""
     if balance.parts is None:
-        return ELSEWHERE_UNMEASURED if balance.top else ELSEWHERE_ALL
+        return ELSEWHERE_UNMEASURED if balance.top else _nothing(balance)
     parts = [f"{percent(share)} on {PARTS[name]}" for name, share in balance.parts.items()]
-    return "; ".join([*([] if balance.top else [ELSEWHERE_ALL]), *parts])
+    return "; ".join([*([] if balance.top else [_nothing(balance)]), *parts])
 
 
 def found(balance: Balance, scores: Scores) -> str:
@@ -75,7 +81,14 @@ def found(balance: Balance, scores: Scores) -> str:
             f" {counted(balance.within_noise, 'passage')} {verb} within the noise floor of"
             f" {quantity(scores.noise_floor or 0)} {unit}, which the shares count as 0."
         )
+    if balance.unmeasured:
+        text += f" {counted(balance.unmeasured, 'passage')} could not be measured."
     return text
+
+
+def _nothing(balance: Balance) -> str:
+    """Says that no passage received anything, of those of which it is known."""
+    return ELSEWHERE_MEASURED if balance.unmeasured else ELSEWHERE_ALL
 
 
 def measures(result: Result) -> dict[str, Measure]:

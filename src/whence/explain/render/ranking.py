@@ -6,7 +6,7 @@ targets, so that 2,000 words x 250 targets stay a matter of milliseconds.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -39,7 +39,7 @@ class Balance:
     same whole, largest first; None where the method does not measure elsewhere. `found`: the sum of the
     scores that count, in the method's unit. `against`: how many segments score below zero by more than
     noise; they count as 0 in the shares. `within_noise`: how many more score, though not beyond noise.
-    `lowest`: the least score of all.
+    `unmeasured`: of how many the score is not known. `lowest`: the least score of all.
     """
 
     top: tuple[Ranked, ...]
@@ -50,6 +50,7 @@ class Balance:
     found: float
     against: int
     within_noise: int
+    unmeasured: int
     lowest: float
 
 
@@ -77,6 +78,7 @@ def rank(explanation: Explanation, result: int, k: int) -> Ranking:
     shares, values = explanation.shares(result), explanation.matrix(result).astype(np.float64)
     scores, within = explanation.results[result].scores, explanation.within_noise(result)
     alone = _alone(explanation.results[result])
+    unmeasured = Counter(target for target, _ in scores.unmeasured)
     order = np.argsort(-values, axis=1, kind="stable")
     return Ranking(
         balances=tuple(
@@ -89,6 +91,7 @@ def rank(explanation: Explanation, result: int, k: int) -> Ranking:
                 k,
                 alone=alone[target],
                 within_noise=int((within[target] & (values[target] != 0)).sum()),
+                unmeasured=unmeasured[target],
             )
             for target in range(len(values))
         ),
@@ -116,6 +119,7 @@ def _balance(
     *,
     alone: Mapping[int, float],
     within_noise: int,
+    unmeasured: int,
 ) -> Balance:
     received = shares > 0
     best = order[received[order]][:k]
@@ -139,6 +143,7 @@ def _balance(
         found=found,
         against=int((values < -(scores.noise_floor or 0.0)).sum()),
         within_noise=within_noise,
+        unmeasured=unmeasured,
         lowest=float(values.min()),
     )
 

@@ -25,6 +25,7 @@ COLUMNS = (
     "segment_box",
     "segment_text",
     "score",
+    "measured",
     "stderr",
     "within_noise",
     "removed_alone",
@@ -42,8 +43,8 @@ def to_csv(explanation: Explanation) -> str:
     `result`, `target` and `segment` count from 0, offsets are code points, `score` is in `unit`, `share` and
     `elsewhere_share` are parts of 1 (see `Explanation.shares`). `segment_box` is for regions of images:
     left, top, right, bottom in pixels. `stderr` and `removed_alone` (what removing this segment alone did)
-    are in `unit`, and empty where unknown; `within_noise` says that chance may explain the score. `caveats`
-    stand in the first row of each target.
+    are in `unit`, and empty where unknown; `measured` says whether the score is known at all, `within_noise`
+    that chance may explain it. `caveats` stand in the first row of each target.
 
     Texts are kept as they are, with one exception: a spreadsheet runs a cell that starts with = + - @, a
     tab or a line end as a formula, so such a text gets a leading apostrophe, and so does one that starts
@@ -65,6 +66,7 @@ def _rows(explanation: Explanation, index: int) -> Iterator[tuple[object, ...]]:
     caveats = _text(" ".join(result.caveats))
     segments = _segment_cells(explanation)
     stderr, within = result.scores.stderr, explanation.within_noise(index)
+    unmeasured = set(result.scores.unmeasured)
     alone = {(item.target, item.segment): item.effect for item in result.confirmations}
     for number, target in enumerate(explanation.output.targets):
         target_cells = (number, target.start, target.end, _text(explanation.target_text(number)))
@@ -75,6 +77,7 @@ def _rows(explanation: Explanation, index: int) -> Iterator[tuple[object, ...]]:
                 *target_cells,
                 *segment_cells,
                 score,
+                "no" if (number, position) in unmeasured else "yes",
                 "" if stderr is None else stderr[number][position],
                 "yes" if within[number, position] else "no",
                 alone.get((number, position), ""),
