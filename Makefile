@@ -11,8 +11,8 @@ help: ## show these targets
 demo: .venv/.demo ## explain a made-up record with the bundled model; writes demo.html and demo.json
 	$(BIN)/whence demo
 
-test: .venv/.dev ## run the tests, README's code among them
-	$(BIN)/pytest
+test: .venv/.dev ## run the tests on every core, README's code among them
+	$(BIN)/pytest -n auto --dist worksteal
 
 check: lint types imports test ## all that CI runs: format, lint, types, direction of the layers, tests
 

@@ -62,7 +62,7 @@ def lines(output: str) -> dict[str, list[str]]:
 
 
 def test_a_dry_run_prints_the_plan_and_asks_nothing(marked: Marked) -> None:
-    arguments = ("explain", "-m", "paid", "--max-tokens", "5", "--method", "lasso,leave_one_out")
+    arguments = ("explain", "-m", "paid", "--max-tokens", "20", "--method", "lasso,leave_one_out")
     done = marked(*arguments, "--budget-calls", "24", "--dry-run", stdin=NOTE)
     assert (done.returncode, done.stderr, marked.asked) == (0, "", 0)
     assert "\x1b" not in done.stdout
@@ -154,7 +154,7 @@ def test_a_limit_that_is_none_ends_with_2(inside: Inside, arguments: list[str]) 
 
 
 def test_where_calls_cost_money_the_limit_that_nobody_chose_is_told(inside: Inside) -> None:
-    options = ("-m", "paid", "--method", "lasso", "--max-tokens", "5")
+    options = ("-m", "paid", "--method", "lasso", "--max-tokens", "20")
     note = f"no --budget-... was given: the limit is {DEFAULT_BUDGET}.\n"
     for dry_run in (["--dry-run"], []):
         code, _, err = inside(*options, *dry_run)
@@ -180,7 +180,7 @@ def test_every_limit_reaches_the_explanation(
     inside: Inside, tmp_path: Path, arguments: list[str], wanted: dict[str, float]
 ) -> None:
     path = str(tmp_path / "x.json")
-    options = ("--method", "lasso", "--max-tokens", "5", "--out", path)
+    options = ("--method", "lasso", "--max-tokens", "20", "--out", path)
     code, _, err = inside("-m", "paid", *options, *arguments)
     assert (code, err) == (0, f"wrote {path}\n")
     budget = json.loads((tmp_path / "x.json").read_text())["cost"]["budget"]
@@ -188,7 +188,7 @@ def test_every_limit_reaches_the_explanation(
 
 
 def test_a_limit_of_time_does_not_lift_the_limit_of_calls(inside: Inside) -> None:
-    code, _, err = inside("-m", "paid", "--method", "lasso", "--max-tokens", "5", "--budget-seconds", "60")
+    code, _, err = inside("-m", "paid", "--method", "lasso", "--max-tokens", "20", "--budget-seconds", "60")
     assert code == 0
     assert err.endswith("the limit is 200 calls, 60 seconds.\n")
 

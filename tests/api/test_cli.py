@@ -18,6 +18,7 @@ import whence as package
 from whence import Explainer, Explanation, Source
 from whence.api.cli import DEMO_LAYER, DEMO_SEED, app
 from whence.demo.records import PROMPT, generate
+from whence.providers.registry import PROVIDERS
 
 Run = Callable[..., CompletedProcess[str]]
 TIME_LIMIT_S = 120
@@ -199,7 +200,8 @@ def test_models_names_every_provider_on_a_line_of_its_own(whence: Run) -> None:
     done = whence("models")
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
-    assert [line.split()[0] for line in lines[1:]] == ["demo", "fake", "huggingface:NAME"]
+    names = [f"{name}:NAME" if entry.takes_model else name for name, entry in PROVIDERS.items()]
+    assert [line.split()[0] for line in lines[1:]] == names
     assert all(line.split()[-1] == "yes" for line in lines[1:])
 
 

@@ -64,7 +64,7 @@ def test_a_hundred_at_once_each_get_their_own_answer(
     explain: Callable[[Sequence[Explainer]], list[Explanation]], explainers: int
 ) -> None:
     latency_s = 0.2
-    providers = [FakeProvider(latency_s=latency_s) for _ in range(explainers)]
+    providers = [FakeProvider(latency_s=latency_s, max_in_flight=20) for _ in range(explainers)]
     began = time.monotonic()
     explanations = explain([Explainer(provider) for provider in providers])
     assert time.monotonic() - began < MANY * latency_s, "they waited for one another"
@@ -168,7 +168,7 @@ def test_a_time_limit_ends_an_explanation_at_once() -> None:
 
 
 def test_cancelling_half_of_them_leaves_the_others() -> None:
-    explainer = Explainer(FakeProvider(latency_s=1.0))
+    explainer = Explainer(FakeProvider(latency_s=1.0, max_in_flight=20))
 
     async def gather() -> list[Explanation | BaseException]:
         tasks = [

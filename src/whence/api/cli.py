@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
-from types import ModuleType
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from whence.api.configured import choose, server_extra, table
 from whence.api.files import STANDARD_INPUT, read_source
 from whence.api.options import to_budget, to_parameters
 from whence.api.service.keys import hash_key, make_key
@@ -22,9 +21,9 @@ from whence.demo.records import PROMPT, generate
 from whence.explain.budget import DEFAULT_BUDGET
 from whence.explain.methods import METHODS
 from whence.explain.schema import Explanation, TargetKind, TextKind
+from whence.providers.base import Provider
 from whence.providers.errors import (
     InputError,
-    MissingExtraError,
     NameUnknownError,
     UnsupportedError,
     WhenceError,
@@ -35,6 +34,7 @@ from whence.version import __version__
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
+DEFAULT_MODEL = "demo"
 DEMO_SEED = 335
 DEMO_LAYER = 1
 """Where the bundled model looks things up: see benchmarks/demo_model.py."""
@@ -99,8 +99,21 @@ def explain(
         str, typer.Option("--prompt", "-p", help="What the model is asked to do; '' for a classifier.")
     ] = PROMPT,
     model: Annotated[
-        str, typer.Option("--model", "-m", help="A provider and its model; see: whence models.")
-    ] = "demo",
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help=f"A provider and its model, see: whence models; {DEFAULT_MODEL} where none is given. With "
+            "--config a name of that file.",
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="A TOML file, as whence serve takes it: the model is one of those, with its options, its "
+            "prices, and its budget as the most that can be spent. Without --model its default_model."
+        ),
+    ] = None,
     method: Annotated[
         str, typer.Option(help=f"How to explain: auto, {', '.join(METHODS)}; several separated by commas.")
     ] = "auto",
@@ -163,9 +176,13 @@ def explain(
     """Explain an answer by the parts of FILES it came from."""
     if not files and sys.stdin.isatty():
         raise InputError("no file is given; name a text file, or pipe a text in")
+    budget = to_budget(calls=budget_calls, tokens=budget_tokens, money=budget_money, seconds=budget_seconds)
+    provider: str | Provider = DEFAULT_MODEL if model is None else model
+    if config is not None:
+        provider, budget = choose(config, model, budget)
     sources = [read_source(path) for path in files or [STANDARD_INPUT]]
     show(
-        model,
+        provider,
         prompt,
         sources,
         out=out or [],
@@ -180,22 +197,32 @@ def explain(
         truncate=truncate,
         max_tokens=max_tokens,
         seed=seed,
-        budget=to_budget(
-            calls=budget_calls, tokens=budget_tokens, money=budget_money, seconds=budget_seconds
-        ),
+        budget=budget,
         **to_parameters(settings or [], layers=layers, heads=heads),
     )
 
 
 @app.command()
-def models() -> None:
-    """List the providers, and whether each can be used here."""
-    table = Table("write", "what it is", "installed", box=None, header_style="bold")
+def models(
+    config: Annotated[
+        Path | None,
+        typer.Option(help="A TOML file, as whence serve takes it: list the models of it, and ask none."),
+    ] = None,
+) -> None:
+    """List the providers, or the models of a settings file.
+
+    Of a provider it says whether it is installed; of a model its prices and its budget.
+    """
+    # In a pipe each one stays on one line.
+    console = Console(width=None if sys.stdout.isatty() else LINE_CHARACTERS)
+    if config is not None:
+        console.print(table(config))
+        return
+    providers = Table("write", "what it is", "installed", box=None, header_style="bold")
     for name, entry in PROVIDERS.items():
         here = "yes" if installed(entry) else f"no: pip install 'whence[{entry.extra}]'"
-        table.add_row(f"{name}:NAME" if entry.takes_model else name, entry.about, here)
-    # In a pipe each provider stays on one line.
-    Console(width=None if sys.stdout.isatty() else LINE_CHARACTERS).print(table)
+        providers.add_row(f"{name}:NAME" if entry.takes_model else name, entry.about, here)
+    console.print(providers)
 
 
 @app.command()
@@ -221,11 +248,11 @@ def serve(
     No other model can be asked; /docs tells of the API. WHENCE_* in the environment goes before the file, and
     the options go before both. Logs are JSON lines on stderr, without any text of a record.
     """
-    server, settings = _import_server()
+    with server_extra():
+        from whence.api import server
+        from whence.api.service.settings import load_settings
     given = {"host": host, "port": port, "log_level": log_level}
-    server.serve(
-        settings.load_settings(config, **{name: value for name, value in given.items() if value is not None})
-    )
+    server.serve(load_settings(config, **{name: value for name, value in given.items() if value is not None}))
 
 
 @app.command()
@@ -250,17 +277,6 @@ def demo(
         f"These are the shares of layer {DEMO_LAYER}, in which this model looks things up. Other models have "
         "other such layers: whence explain averages all of them, unless --layers says which."
     )
-
-
-def _import_server() -> tuple[ModuleType, ModuleType]:
-    """The HTTP face and its settings. Raises MissingExtraError."""
-    try:
-        return import_module("whence.api.server"), import_module("whence.api.service.settings")
-    except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        if missing == "whence":
-            raise
-        raise MissingExtraError("server", missing) from error
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from whence.api.sdk import Explainer
 from whence.explain.budget import Budget
 from whence.explain.render import FORMATS, save
 from whence.explain.render.text import to_terminal, to_text
+from whence.providers.base import Provider
 from whence.providers.errors import InputError
 from whence.providers.prompt import Source
 
@@ -21,7 +22,7 @@ EXIT_INTERRUPTED = 130
 
 
 def show(
-    model: str,
+    model: str | Provider,
     prompt: str,
     sources: list[Source],
     *,

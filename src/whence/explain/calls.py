@@ -27,7 +27,7 @@ from whence.providers.base import (
     Watcher,
     report,
 )
-from whence.providers.errors import BudgetError, ContextLengthError
+from whence.providers.errors import BudgetError, ContextLengthError, RefusedError
 from whence.providers.observations import AttentionQuery, AttentionRows, Generation, TokenScores
 from whence.providers.prompt import Message, Prompt
 
@@ -59,7 +59,7 @@ class Calls:
     _answered: int = 0
     _began: float = field(default_factory=time.monotonic)
     _promised: Spending = field(default_factory=Spending)
-    _texts: dict[tuple[bytes, int | None], Generation] = field(default_factory=dict)
+    _texts: dict[tuple[bytes, int | None], Generation | RefusedError] = field(default_factory=dict)
     _scores: dict[bytes, TokenScores] = field(default_factory=dict)
     _counts: dict[bytes, int] = field(default_factory=dict)
     _telling: anyio.Lock = field(default_factory=anyio.Lock)
@@ -124,8 +124,8 @@ class Calls:
 
     async def regenerate(
         self, prompts: Sequence[Prompt], *, max_tokens: int, seeds: Sequence[int]
-    ) -> list[Generation]:
-        """An answer to each prompt, in their order; as many at a time as the provider allows."""
+    ) -> list[Generation | RefusedError]:
+        """An answer to each prompt, or its refusal, in their order; as many at a time as is allowed."""
         said = await anyio.to_thread.run_sync(_all_said, prompts)
         keys = [self._key(own, seed) for own, seed in zip(said, seeds, strict=True)]
         new = dict(zip(keys, zip(prompts, seeds, strict=True), strict=True))
@@ -137,7 +137,11 @@ class Calls:
             async def ask() -> Generation:
                 return await self.provider.generate(prompt, max_tokens=max_tokens, seed=seed)
 
-            self._texts[key] = await self._paid(ask, most, _of_generation)
+            try:
+                written: Generation | RefusedError = await self._paid(ask, most, _of_generation)
+            except RefusedError as refusal:  # of this prompt: the others may still be answered
+                written = refusal
+            self._texts[key] = written
             await self._tell()
 
         await _together([partial(one, key, *job) for key, job in jobs])

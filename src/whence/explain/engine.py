@@ -15,6 +15,7 @@ from whence.explain.keeper import TensorKeeper
 from whence.explain.methods import get_method
 from whence.explain.methods.ablation import AblationMethod
 from whence.explain.methods.base import Finding, Task
+from whence.explain.pace import Pace
 from whence.explain.plan import Choice, Plan, choose, price, size_of
 from whence.explain.request import Request, check_choices, family_of, require_units
 from whence.explain.schema import Explanation
@@ -25,6 +26,7 @@ from whence.providers.base import Capabilities, Passages, Progress, Provider, St
 from whence.providers.errors import BudgetError, ContextLengthError, EmptyOutputError, UnsupportedError
 from whence.providers.observations import Generation
 from whence.providers.prompt import Prompt, require_instruction
+from whence.providers.turns import Turns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,9 +146,9 @@ async def explain(provider: Provider, request: Request, progress: Progress | Non
 
 
 async def _capabilities(provider: Provider, progress: Progress | None) -> Capabilities:
-    """What the provider can; to find out, it loads its model, where that is not done yet."""
+    """What the provider can; to find out, it loads its model, or asks, where that is not done yet."""
     await report(progress, Step(stage="load", done=0, total=1))
-    capabilities = await provider.capabilities()
+    capabilities = await Pace(Turns(), None).persist(provider.capabilities)
     await report(progress, Step(stage="load", done=1, total=1))
     return capabilities
 

@@ -21,6 +21,8 @@ Answer = TypeVar("Answer")
 ATTEMPTS = 6
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
+"""Of what has no deadline: an attempt takes as long as it takes, and none begins later than this."""
 
 
 @dataclass(eq=False)
@@ -48,11 +50,11 @@ class Pace:
         """Try again what may succeed, until the deadline."""
         began = time.monotonic()
         deadline = self.deadline_seconds
-        stop = stop_after_attempt(ATTEMPTS)
+        longest = PATIENCE_SECONDS if deadline is None else deadline
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(TemporaryError),
             wait=self._pause,
-            stop=stop if deadline is None else stop | stop_before_delay(deadline),
+            stop=stop_after_attempt(ATTEMPTS) | stop_before_delay(longest),
             sleep=anyio.sleep,
             reraise=True,
         )

@@ -16,7 +16,7 @@ from whence.explain.layout import Layout, lay_out
 from whence.explain.result import Access, Family, Unit
 from whence.explain.schema import OutputToken, TargetKind, TextKind
 from whence.explain.scorers import Scorer
-from whence.providers.errors import CutError, ProviderError
+from whence.providers.errors import CutError, ProviderError, RefusedError
 from whence.providers.observations import Generation, Span, TokenScores
 from whence.providers.prompt import Prompt
 
@@ -37,7 +37,7 @@ class Value(Protocol):
     `full`: the value for each target of the whole prompt. `lengths`: tokens of each target where the value
     grows with them, else ones. `noise`: standard deviation of a value when nothing changes, over repeats;
     None where a value is exact. `repeats`: of the whole prompt. `said`: what a reader needs to compute it
-    again. `tokens`: of the output, where they are known.
+    again. `tokens`: of the output, where they are known. `failures`: why some values are not known.
     """
 
     family: Family
@@ -52,6 +52,7 @@ class Value(Protocol):
     said: Mapping[str, str | int | float]
     caveats: tuple[str, ...]
     tokens: tuple[OutputToken, ...] | None
+    failures: Sequence[ProviderError] = ()
 
     async def of(self, masks: Mask) -> Values:
         """The values of what each mask keeps: masks x segments in, masks x targets out.
@@ -131,24 +132,57 @@ class Rewriting:
         self.ablation = ablation
         self.repeats = 1 if calls.capabilities.deterministic else REPEATS
         self.max_tokens = max_tokens
+        self.failures: list[ProviderError] = []
         self._calls = calls
-        self._next_seed = seed + 1
+        self._seed = seed
+        self._asked = 0
 
-    async def of(self, masks: Mask) -> AsyncIterator[list[Generation]]:
-        """What the model writes from what each mask keeps, some at a time. Raises CutError."""
+    async def whole(self) -> list[Generation]:
+        """What the model writes from everything, as often as noise asks for.
+
+        Raises CutError, RefusedError.
+        """
+        masks = np.stack([self.ablation.full()] * self.repeats)
+        written = [answer async for answers in self.of(masks) for answer in answers]
+        if self.failures:
+            raise self.failures[0]
+        return [answer for answer in written if answer is not None]
+
+    async def of(self, masks: Mask) -> AsyncIterator[list[Generation | None]]:
+        """What the model writes from what each mask keeps, some at a time.
+
+        None where it would not, or was cut. Raises CutError or RefusedError where most are None.
+        """
         async for prompts in ablated(self.ablation, masks):
-            first = self._next_seed
-            self._next_seed += len(prompts)
+            first = self._seed + 1 + self._asked
+            self._asked += len(prompts)
             written = await self._calls.regenerate(
                 prompts, max_tokens=self.max_tokens, seeds=range(first, first + len(prompts))
             )
-            for answer in written:
-                require_whole(answer, self.max_tokens)
-            yield written
+            answers = [self._whole_or_none(answer) for answer in written]
+            if 2 * len(self.failures) > self._asked:
+                raise self.failures[0]
+            yield answers
 
-    def whole(self) -> Mask:
-        """Masks that remove nothing, as many as noise asks for."""
-        return np.stack([self.ablation.full()] * self.repeats)
+    def _whole_or_none(self, answer: Generation | RefusedError) -> Generation | None:
+        try:
+            if isinstance(answer, RefusedError):
+                raise answer
+            require_whole(answer, self.max_tokens)
+        except (RefusedError, CutError) as failure:
+            self.failures.append(failure)
+            return None
+        return answer
+
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """Says how many answers there were not."""
+        if not self.failures:
+            return ()
+        return (
+            f"{len(self.failures)} of {self._asked} answers to shortened records were refused, or cut at "
+            f"{self.max_tokens} tokens: they are no evidence, and count for nothing.",
+        )
 
 
 class Similarity(Value):
@@ -195,7 +229,7 @@ class Similarity(Value):
             scorer,
             targets=tuple(text[target.start : target.end] for target in layout.targets),
         )
-        again = await value.of(value._rewriting.whole())
+        again = np.array(await anyio.to_thread.run_sync(value._compared, await value._rewriting.whole()))
         value.full = again.mean(axis=0)
         spread = again.var(axis=0, ddof=1) if value.repeats > 1 else np.zeros_like(value.full)
         value.noise = float(np.sqrt(spread.mean()))
@@ -206,8 +240,17 @@ class Similarity(Value):
             "noise_sd": round(value.noise, 6),
             "max_tokens": max_tokens,
         }
-        value.caveats = (*scorer.caveats, *value._lost())
         return value
+
+    @property
+    def caveats(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Of the scorer, and of the answers that were had."""
+        return (*self._scorer.caveats, *self._lost(), *self._rewriting.caveats)
+
+    @property
+    def failures(self) -> Sequence[ProviderError]:  # type: ignore[override]
+        """Why some values are not known."""
+        return self._rewriting.failures
 
     async def of(self, masks: Mask) -> Values:
         """Similarities of the targets to what is written from what is kept. Raises InputError, CutError."""
@@ -216,8 +259,9 @@ class Similarity(Value):
             found += await anyio.to_thread.run_sync(self._compared, written)
         return np.array(found, dtype=np.float64)
 
-    def _compared(self, written: list[Generation]) -> list[list[float]]:
-        return [self._scorer.score(self._targets, generation.text) for generation in written]
+    def _compared(self, written: Sequence[Generation | None]) -> list[list[float]]:
+        unknown = [math.nan] * len(self._targets)
+        return [unknown if one is None else self._scorer.score(self._targets, one.text) for one in written]
 
     def _lost(self) -> tuple[str, ...]:
         lost = [number for number, value in enumerate(self.full, start=1) if value < LOST]

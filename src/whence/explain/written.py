@@ -14,7 +14,7 @@ from whence.explain.layout import Layout
 from whence.explain.result import Access, Family, Unit
 from whence.explain.schema import OutputToken, TargetKind, TextKind
 from whence.explain.values import Rewriting, Value, Values, divided, require_whole
-from whence.providers.errors import UnsupportedError
+from whence.providers.errors import ProviderError, UnsupportedError
 from whence.providers.observations import Generation, WrittenToken
 from whence.providers.prompt import Prompt
 
@@ -42,7 +42,6 @@ class WrittenLogProbability(Value):
         self.repeats = rewriting.repeats
         self.layout = layout
         self.lengths = np.array([len(own) for own in layout.tokens_of], dtype=np.float64)
-        self.caveats: tuple[str, ...] = (CAVEAT,)
         self._rewriting = rewriting
         self._output = output
         self._nats: Nats = np.array([token.logprob_nats for token in output.tokens or ()])
@@ -81,7 +80,7 @@ class WrittenLogProbability(Value):
             for token in output.tokens
         )
         value.full = value._summed(value._nats)
-        again = await value.of(value._rewriting.whole())
+        again = await anyio.to_thread.run_sync(value._compared, await value._rewriting.whole())
         # The answer itself is one more look at what nothing but noise changes.
         looks = np.vstack([value.full, again])
         value.full = np.nanmean(looks, axis=0)
@@ -97,6 +96,16 @@ class WrittenLogProbability(Value):
         }
         return value
 
+    @property
+    def caveats(self) -> tuple[str, ...]:  # type: ignore[override]
+        """How far a removal was measured, and of how many answers."""
+        return (CAVEAT, *self._rewriting.caveats)
+
+    @property
+    def failures(self) -> Sequence[ProviderError]:  # type: ignore[override]
+        """Why some values are not known, beside those after a divergence."""
+        return self._rewriting.failures
+
     async def of(self, masks: Mask) -> Values:
         """The answer's log-probability given what is kept, NaN where it is not known. Raises CutError."""
         found: list[Values] = []
@@ -104,8 +113,11 @@ class WrittenLogProbability(Value):
             found += await anyio.to_thread.run_sync(self._compared, written)
         return np.stack(found)
 
-    def _compared(self, written: Sequence[Generation]) -> list[Values]:
-        return [self._summed(known_nats(self._output, again)) for again in written]
+    def _compared(self, written: Sequence[Generation | None]) -> list[Values]:
+        nothing = np.array([], dtype=np.float64)
+        return [
+            self._summed(nothing if again is None else known_nats(self._output, again)) for again in written
+        ]
 
     def _summed(self, nats: Nats) -> Values:
         """The value of each target, given the log-probabilities of the answer's first tokens.

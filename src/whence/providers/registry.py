@@ -43,6 +43,20 @@ PROVIDERS: dict[str, Entry] = {
         extra="huggingface",
         packages=("torch", "transformers"),
     ),
+    "claude": Entry(
+        factory="whence.providers.claude:Claude",
+        about="a Claude model of Anthropic's API, or with project= on Vertex AI: text and citations",
+        takes_model=True,
+        extra="claude",
+        packages=("anthropic",),
+    ),
+    "vertex": Entry(
+        factory="whence.providers.vertex:Vertex",
+        about="Gemini on Google's Vertex AI: a model's name",
+        takes_model=True,
+        extra="vertex",
+        packages=("vertexai",),  # of google-cloud-aiplatform, whose other packages share the name google
+    ),
 }
 
 

@@ -337,7 +337,8 @@ def test_a_budget_and_prices_are_the_models(
     monkeypatch.setenv("WHENCE_MODELS__X__BUDGET__TOKENS", "70")
     model = load(f"{PRICES}[models.x.budget]\ncalls = 7").models["x"]
     assert model.budget == Budget(calls=7, tokens=70)
-    assert model.options == {"prices": Prices(input_per_million=100, output_per_million=500, currency="EUR")}
+    prices = Prices(input_per_million=100, output_per_million=500, currency="EUR")
+    assert model.adapter_options == {"prices": prices}
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def test_health_and_documentation_need_no_key(guarded: Server, path: str) -> Non
     guarded.wait_for(lambda: guarded.get(path).status_code == 200)
 
 
-@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("key", KEYS, ids=["first", "second"])
 def test_any_of_the_keys_opens(guarded: Server, key: str) -> None:
     for path in PATHS[:4]:
         assert guarded.get(path, headers=bearer(key)).status_code == 200

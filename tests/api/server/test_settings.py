@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -11,7 +12,7 @@ from subprocess import CompletedProcess
 import pytest
 from tests.api.server.conftest import Start
 
-from whence import InputError
+from whence import InputError, UnknownModelError
 from whence.api.service.keys import hash_key, make_key
 from whence.api.service.settings import Settings, load_settings
 
@@ -43,8 +44,73 @@ def test_the_demo_file_says_the_same_as_no_file() -> None:
 
 def test_what_is_not_the_servers_goes_to_the_adapter(load: Callable[..., Settings]) -> None:
     model = load('[models.x]\nprovider = "huggingface:/m"\ndevice = "cpu"\nmax_waiting = 3').models["x"]
-    assert model.options == {"device": "cpu"}
+    assert model.adapter_options == {"device": "cpu"}
     assert model.max_waiting == 3
+
+
+def test_the_options_go_to_the_adapter_as_they_are(
+    load: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WHENCE_MODELS__X__OPTIONS", '{"max_running": 2}')
+    toml = (
+        '[models.x]\nprovider = "fake"\ntimeout_seconds = 600\nnoise = 0.5\noptions = {timeout_seconds = 60}'
+    )
+    model = load(toml).models["x"]
+    assert (model.timeout_seconds, model.max_running) == (600, 1)
+    assert model.adapter_options == {"timeout_seconds": 60, "max_running": 2, "noise": 0.5}
+
+
+def test_the_default_is_the_model_that_is_set_or_the_only_one(load: Callable[..., Settings]) -> None:
+    two = FAKE + '[models.other]\nprovider = "fake"\n'
+    assert load(FAKE).choose(None) == "fake"
+    assert load(f'[server]\ndefault_model = "other"\n{two}').choose(None) == "other"
+    assert load(two).choose("other") == "other"
+    assert load(two).default_model is None
+    with pytest.raises(InputError, match="known: fake, other"):
+        load(two).choose(None)
+    with pytest.raises(UnknownModelError, match="unknown model 'fak'; known: fake, other"):
+        load(two).choose("fak")
+
+
+KEY = "sk-planted-Wq7Zp3"
+
+
+@pytest.mark.parametrize(
+    ("toml", "words"),
+    [
+        (f'api_key = "{KEY}', "is not TOML"),
+        (f'api_key = "{KEY}"\napi_key = "{KEY}"', "is not TOML"),
+        (f'api_key = "{KEY}\udcff"', "is not TOML"),
+        (f'options = "{KEY}"', "models.x.options"),
+        (f'budget = {{ api_key = "{KEY}" }}', "models.x.budget.api_key"),
+        (f'api_key = "{KEY}"\nmax_waiting = "{KEY}"', "models.x.max_waiting"),
+        (f'api_key = "{KEY}"\noptions = {{ api_key = "{KEY}" }}', "api_key: given among the options"),
+        (f'options = {{ api_key = "{KEY}", prices = 5 }}', "[models.NAME.prices]"),
+        (f'api_key = "{KEY}"', "fake does not take api_key"),
+        (f'[server]\ndefault_model = "y"\n[models.z]\nprovider="{KEY}"', "is 'y'; configured: x, z"),
+    ],
+)
+def test_what_is_wrong_is_told_without_the_key(tmp_path: Path, toml: str, words: str) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text(f'[models.x]\nprovider = "fake"\n{toml}', errors="surrogateescape")
+    with pytest.raises(InputError) as raised:
+        load_settings(path).make_provider("x")
+    assert words in str(raised.value)
+    assert KEY not in "".join(traceback.format_exception(raised.value))
+
+
+def test_an_environment_that_cannot_be_read_is_told_without_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WHENCE_MODELS", f'{{"x": {{"api_key": "{KEY}')
+    with pytest.raises(InputError, match=r"WHENCE_.* cannot be read: .*models") as raised:
+        load_settings()
+    assert KEY not in "".join(traceback.format_exception(raised.value))
+
+
+def test_settings_do_not_show_what_goes_to_an_adapter(load: Callable[..., Settings]) -> None:
+    settings = load(f'{FAKE}api_key = "{KEY}"\noptions = {{ token = "{KEY}" }}')
+    assert settings.models["fake"].adapter_options == {"api_key": KEY, "token": KEY}
+    assert "fake" in repr(settings)
+    assert KEY not in f"{settings!r} {settings} {settings.models['fake']}"
 
 
 def test_the_environment_goes_before_the_file_and_options_before_both(

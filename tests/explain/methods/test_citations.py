@@ -39,7 +39,7 @@ def test_a_claim_stands_beside_what_removal_shows() -> None:
     e = explained("leave_one_out", "citations")
     causal, claimed = e.results
     assert [result.method.evidence for result in e.results] == ["causal", "self_reported"]
-    assert causal.scores.values[1] == (0,) * 8, "two that say the same: neither is missed"
+    assert set(causal.scores.values[1]) == {0}, "two that say the same: neither is missed"
     assert claimed.scores.values[1] == tuple(CLAIMED[1]), "and both are claimed"
     assert any("documents that can be cited" in caveat for caveat in causal.caveats)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.responses import HTMLResponse, PlainTextResponse
 
 from whence.api.service import docs, metrics
 from whence.api.service.models import ModelRecord
 from whence.api.service.openapi import problems
 from whence.api.service.problems import ProblemError
+from whence.api.service.settings import ModelName
 from whence.api.service.state import Service
 from whence.api.service.work import while_connected
 from whence.explain.schema import Explanation
@@ -22,6 +23,7 @@ SCHEMA_TYPE = "application/schema+json"
 class ModelList(BaseModel):
     """The models of this server."""
 
+    default_model: ModelName | None = Field(description="Of requests that name none; null: they must.")
     models: list[ModelRecord]
 
 
@@ -39,9 +41,12 @@ def routes(service: Service) -> APIRouter:
     @router.get("/v1/models", tags=["models"], responses=problems())
     async def list_models() -> ModelList:
         """The models that can be asked, with their access and methods; null for one not loaded yet."""
-        return ModelList(models=[model.known() for model in service.models.values()])
+        return ModelList(
+            default_model=service.settings.default_model,
+            models=[model.known() for model in service.models.values()],
+        )
 
-    @router.get("/v1/models/{name}", tags=["models"], responses=problems(404, 504))
+    @router.get("/v1/models/{name}", tags=["models"], responses=problems(404, 502, 503, 504))
     async def show_model(request: Request, name: str) -> ModelRecord:
         """One model; it is loaded, where that is not done yet, to see what it can."""
         model = service.model(name)

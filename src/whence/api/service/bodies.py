@@ -80,7 +80,7 @@ class ExplanationBody(Body):
     """What is to be explained, and how: the arguments of `Explainer.explain`."""
 
     model: str | None = Field(
-        default=None, description="The name of a configured model; may be left out where there is one only."
+        default=None, description="The name of a configured model; without it the default of /v1/models."
     )
     prompt: str | list[MessageBody] = Field(
         description="What the model is asked to do: a text, or messages that hold the sources themselves."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
@@ -10,18 +11,24 @@ from pydantic import BaseModel
 
 from whence.api.background import submit
 from whence.api.sdk import Explainer
-from whence.api.service.logs import log, take_over
-from whence.api.service.problems import ProblemError
+from whence.api.service.logs import describe, log, take_over
+from whence.api.service.problems import ProblemError, cannot_load, from_whence
 from whence.api.service.queue import Queue
 from whence.api.service.settings import ModelName, ModelSettings
-from whence.explain.budget import Budget
 from whence.explain.plan import Plan, serves
 from whence.explain.schema import Explanation
-from whence.providers.base import Access, Capabilities
-from whence.providers.errors import InputError, WhenceError
-from whence.providers.registry import resolve
+from whence.providers.base import Access, Capabilities, Provider
+from whence.providers.errors import (
+    AuthenticationError,
+    QuotaError,
+    TemporaryError,
+    UnknownModelError,
+    WhenceError,
+)
 
 Answer = TypeVar("Answer")
+REQUEST_ID = re.compile(r"[\w.:-]{1,100}")
+"""What a provider's id of a request looks like: anything else in its place is not logged."""
 
 
 class ModelRecord(BaseModel):
@@ -37,12 +44,9 @@ class ModelRecord(BaseModel):
 
 
 class Model:
-    """A configured model. Its adapter is made at once, its weights are loaded on first use.
+    """A configured model: its adapter, which loads its weights on first use, and what it may spend."""
 
-    Raises UnknownProviderError, MissingExtraError, InputError.
-    """
-
-    def __init__(self, name: str, settings: ModelSettings) -> None:
+    def __init__(self, name: str, settings: ModelSettings, provider: Provider) -> None:
         self.name = name
         self.preload = settings.preload
         self.timeout_seconds = settings.timeout_seconds
@@ -50,15 +54,10 @@ class Model:
         # A plan needs no pass through the model, so it does not wait for those who do.
         self.planning = Queue(max_running=settings.max_running, max_waiting=settings.max_waiting)
         self.load_failed = False
-        self._budget = settings.budget
+        self._settings = settings
         self._capabilities: Capabilities | None = None
-        try:
-            self._provider = resolve(settings.provider, **settings.options)
-        except TypeError as error:
-            raise InputError(
-                f"models.{name}: {settings.provider} does not take {', '.join(settings.options)}: {error}"
-            ) from error
-        self._explainer = Explainer(self._provider)
+        self._provider = provider
+        self._explainer = Explainer(provider)
 
     @property
     def loaded(self) -> bool:
@@ -68,16 +67,15 @@ class Model:
     async def load(self) -> None:
         """Find out what the model can, which loads it. Raises a problem; the log says what is wrong."""
         try:
-            capabilities = await asyncio.wrap_future(submit(self._provider.capabilities))
+            capabilities = await self._see()
             self._require_budget(capabilities)
             self._capabilities = capabilities
         except WhenceError as error:
             self.load_failed = True
             # No request is read here, so this message holds no text of one; it may hold a path of ours.
             log.error("the model %s cannot be loaded: %s", self.name, error)
-            raise ProblemError(
-                500, "model-load", "The model cannot be loaded.", "The log of the server says why."
-            ) from error
+            of_the_api = isinstance(error, TemporaryError | AuthenticationError | QuotaError)
+            raise (from_whence(error) if of_the_api else cannot_load()) from error
         except Exception:
             self.load_failed = True
             raise
@@ -91,23 +89,30 @@ class Model:
 
         Raises WhenceError, ProblemError.
         """
-        return await self._in_turn(self.queue, self._explainer.aexplain, arguments)
+        explanation = await self._in_turn(self.queue, self._explainer.aexplain, arguments)
+        self._capabilities = await self._see()  # an API may have refused what it was said to give
+        return explanation
 
     async def plan(self, arguments: Mapping[str, Any]) -> Plan:
         """What that would cost at most; nothing is asked. Raises as `explain` does."""
         return await self._in_turn(self.planning, self._explainer.aplan, arguments)
 
+    async def _see(self) -> Capabilities:
+        return await asyncio.wrap_future(submit(self._provider.capabilities))
+
     async def _in_turn(
         self, queue: Queue, work: Callable[..., Awaitable[Answer]], arguments: Mapping[str, Any]
     ) -> Answer:
         """The server's budget holds, and what the request allows where that is less."""
-        asked: Budget | None = arguments.get("budget")
-        budget = asked if self._budget is None else self._budget.within(asked)
+        budget = self._settings.limit(arguments.get("budget"))
         try:
             async with asyncio.timeout(self.timeout_seconds), queue.turn():
                 if not self.loaded:
                     await self.load()
                 return await work(**{**arguments, "budget": budget})
+        except (AuthenticationError, QuotaError, UnknownModelError) as error:
+            self._tell_operator(error)
+            raise
         except TimeoutError as error:
             raise self._late() from error
 
@@ -136,7 +141,7 @@ class Model:
 
     def _require_budget(self, capabilities: Capabilities) -> None:
         """Who sends a request spends the server's money: only what its settings allow. Raises the problem."""
-        own = self._budget
+        own = self._settings.budget
         if not capabilities.metered:
             return
         if own is None or (own.calls, own.tokens, own.money) == (None, None, None):
@@ -152,6 +157,18 @@ class Model:
             "no-budget",
             "The server has no budget for this model.",
             f"The operator must mend its settings: {fault}. See {place}.",
+        )
+
+    def _tell_operator(self, error: AuthenticationError | QuotaError | UnknownModelError) -> None:
+        """Log what only the settings can mend; not the message, in which an API may quote the request."""
+        fields = describe(error)
+        request_id = getattr(error, "request_id", None)
+        if request_id is not None and REQUEST_ID.fullmatch(request_id):
+            fields["provider_request"] = request_id
+        log.error(
+            "the model %s cannot be used: its provider refuses the account or the model's name",
+            self.name,
+            extra={"fields": fields},
         )
 
     def _late(self) -> ProblemError:

@@ -1,8 +1,8 @@
 """Every error as an RFC 9457 problem: a stable type, a status, and a sentence.
 
 Fields that are not valid are never repeated. An error of whence may name the parameter, method or layer
-that was sent, and one of a model (RenderError, CaptureError) may quote a library: to the client that asked,
-and not to the log.
+that was sent, and one of a model (RenderError, RefusedError) may quote a library or an API: to the client
+that asked, and not to the log. What concerns the server's account at an API is not told to clients.
 """
 
 from __future__ import annotations
@@ -26,16 +26,25 @@ STATUSES: Mapping[type[BaseException], int] = {
     errors.WhenceError: 500,
     errors.InputError: 422,
     errors.NameUnknownError: 422,
-    errors.UnknownModelError: 404,
     errors.UnsupportedError: 422,
     errors.MissingExtraError: 501,
     errors.ProviderError: 502,
+    errors.QuotaError: 503,
+    errors.RefusedError: 422,
+    errors.CutError: 422,
     errors.ContextLengthError: 422,
     errors.TemporaryError: 503,
 }
 """The status of an error is that of its nearest ancestor here."""
 FIGURES = ("tokens", "limit_tokens", "reserved_tokens", "excess_tokens", "extra", "retry_after_seconds")
 """Attributes of errors that a program may want to read: members of the problem."""
+
+
+FOR_THE_OPERATOR: Mapping[type[BaseException], str] = {
+    errors.AuthenticationError: "The operator must mend it. Asking again does not help until then.",
+    errors.QuotaError: "The operator must renew it. Asking again does not help until then.",
+}
+"""What a client is told of the server's account, in place of the message."""
 
 
 class ProblemDocument(BaseModel):
@@ -92,7 +101,12 @@ class ProblemError(Exception):
 
 
 def from_whence(error: errors.WhenceError) -> ProblemError:
-    """Each class of error is a type of problem: ContextLengthError is `/problems/context-length`."""
+    """Each class of error is a type of problem: ContextLengthError is `/problems/context-length`.
+
+    But a model that its provider does not know was named by the settings, not by the request.
+    """
+    if isinstance(error, errors.UnknownModelError):
+        return cannot_load()
     status = next(STATUSES[ancestor] for ancestor in type(error).__mro__ if ancestor in STATUSES)
     name = type(error).__name__.removesuffix("Error")
     kind = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower()
@@ -103,7 +117,13 @@ def from_whence(error: errors.WhenceError) -> ProblemError:
         seconds = max(1, math.ceil(error.retry_after_seconds))
         figures["retry_after_seconds"] = seconds
         headers = {"Retry-After": str(seconds)}
-    return ProblemError(status, kind, title, str(error), headers=headers, **figures)
+    detail = next((text for own, text in FOR_THE_OPERATOR.items() if isinstance(error, own)), str(error))
+    return ProblemError(status, kind, title, detail, headers=headers, **figures)
+
+
+def cannot_load() -> ProblemError:
+    """The settings name a model that cannot be had. Why stays here: it may be a path of ours."""
+    return ProblemError(500, "model-load", "The model cannot be loaded.", "The log of the server says why.")
 
 
 def client_left() -> ProblemError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -22,12 +22,14 @@ from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
 from whence.explain.budget import Budget
-from whence.providers.base import Prices
-from whence.providers.errors import InputError
+from whence.providers.base import Prices, Provider
+from whence.providers.errors import InputError, UnknownModelError
+from whence.providers.registry import resolve
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -48,6 +50,7 @@ class ServerSettings(BaseModel):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
+    default_model: ModelName | None = None
     allowed_hosts: tuple[str, ...] = ()
     api_keys: tuple[KeyHash, ...] = ()
     cors_origins: tuple[str, ...] = ()
@@ -86,9 +89,10 @@ class PriceSettings(BaseModel):
 
 
 class ModelSettings(BaseModel):
-    """One model; keys beyond these fields are options of its adapter (`device`, `dtype`, ...).
+    """One model. Keys beyond these fields go to its adapter, as `options` do, and are not in the repr.
 
-    `budget`: of each explanation; a request may lower it. `prices`: for the adapter.
+    `options`: for the adapter as they stand, also those whose names are fields here (`timeout_seconds`).
+    `prices`: for the adapter. `budget`: of each explanation; who asks may lower it.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -100,12 +104,29 @@ class ModelSettings(BaseModel):
     timeout_seconds: PositiveFloat = 300
     budget: Budget | None = None
     prices: PriceSettings | None = None
+    options: dict[str, Any] = Field(default={}, repr=False)
+
+    @model_validator(mode="after")
+    def _nothing_twice(self) -> Self:
+        if "prices" in self.options:
+            raise ValueError("prices are no option: they have a table of their own, [models.NAME.prices]")
+        if twice := self.options.keys() & (self.model_extra or {}).keys():
+            raise ValueError(f"{', '.join(sorted(twice))}: given among the options and beside them")
+        return self
 
     @property
-    def options(self) -> Mapping[str, Any]:
+    def adapter_options(self) -> Mapping[str, Any]:
         """What goes to the adapter."""
         prices = {} if self.prices is None else {"prices": Prices(**self.prices.model_dump())}
-        return {**(self.model_extra or {}), **prices}
+        return {**(self.model_extra or {}), **self.options, **prices}
+
+    def limit(self, asked: Budget | None) -> Budget | None:
+        """What an explanation may spend: what was asked for, and no more than stands here."""
+        return asked if self.budget is None else self.budget.within(asked)
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        fields = type(self).model_fields
+        return ((name, value) for name, value in super().__repr_args__() if name in fields)
 
 
 class Settings(BaseSettings):
@@ -119,6 +140,40 @@ class Settings(BaseSettings):
     models: dict[ModelName, ModelSettings] = Field(
         default={"demo": ModelSettings(provider="demo")}, min_length=1
     )
+
+    @model_validator(mode="after")
+    def _default_exists(self) -> Self:
+        name = self.server.default_model
+        if name is not None and name not in self.models:
+            raise ValueError(f"server.default_model is {name!r}; configured: {', '.join(self.models)}")
+        return self
+
+    @property
+    def default_model(self) -> str | None:
+        """The model of who names none: the one that is set, or the only one."""
+        only = next(iter(self.models)) if len(self.models) == 1 else None
+        return self.server.default_model or only
+
+    def choose(self, name: str | None) -> str:
+        """A configured name: the one given, or the default. Raises UnknownModelError, InputError."""
+        chosen = self.default_model if name is None else name
+        if chosen is None:
+            raise InputError(
+                f"model is missing, and no server.default_model is set; known: {', '.join(self.models)}"
+            )
+        if chosen not in self.models:
+            raise UnknownModelError("model", chosen, self.models, "Only configured names can be used")
+        return chosen
+
+    def make_provider(self, name: str) -> Provider:
+        """The adapter of a configured model. Raises UnknownProviderError, MissingExtraError, InputError."""
+        own = self.models[name]
+        try:
+            return resolve(own.provider, **own.adapter_options)
+        except TypeError as error:
+            raise InputError(
+                f"models.{name}: {own.provider} does not take {', '.join(own.adapter_options)}: {error}"
+            ) from error
 
     @classmethod
     def settings_customise_sources(
@@ -147,10 +202,13 @@ def load_settings(path: Path | None = None, **server: Any) -> Settings:
         raise InputError(f"there is no settings file {path}; see configs/demo.toml for one")
     try:
         return FromFile(**first)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not TOML: {error}") from error
+    except SettingsError as error:  # its cause holds the text
+        raise InputError(f"WHENCE_* in the environment cannot be read: {error}") from None
     except ValidationError as error:
         faults = [
-            f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_input=False)
+            ": ".join([".".join(map(str, item["loc"])), item["msg"]] if item["loc"] else [item["msg"]])
+            for item in error.errors(include_input=False)
         ]
         raise InputError(f"the settings cannot be used: {'; '.join(faults)}") from None

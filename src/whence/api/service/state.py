@@ -9,7 +9,7 @@ from whence.api.service.models import Model
 from whence.api.service.problems import ProblemError
 from whence.api.service.settings import Settings
 from whence.api.service.store import Store
-from whence.providers.errors import InputError
+from whence.providers.errors import UnknownModelError
 
 
 @dataclass
@@ -26,23 +26,24 @@ class Service:
 
     def __post_init__(self) -> None:
         server = self.settings.server
-        self.models = {name: Model(name, own) for name, own in self.settings.models.items()}
+        self.models = {
+            name: Model(name, own, self.settings.make_provider(name))
+            for name, own in self.settings.models.items()
+        }
         self.store = Store(limit=server.kept_explanations, limit_bytes=server.kept_bytes)
         for model in self.models.values():
             self.metrics.watch_queue(model.name, model.queue)
         self.metrics.watch_store(self.store)
 
     def model(self, name: str | None) -> Model:
-        """The configured model of that name, or the only one. Raises the 404 problem, InputError."""
-        if name is None and len(self.models) > 1:
-            raise InputError(f"model is missing; this server has {', '.join(self.models)}")
-        found = self.models.get(next(iter(self.models)) if name is None else name)
-        if found is None:
+        """The configured model of that name, or the default. Raises the 404 problem, InputError."""
+        try:
+            return self.models[self.settings.choose(name)]
+        except UnknownModelError as error:
             raise ProblemError(
                 404,
                 "unknown-model",
                 "This server has no model of that name.",
                 f"It has: {', '.join(self.models)}. Only configured names can be used, never a path.",
                 known=list(self.models),
-            )
-        return found
+            ) from error

@@ -77,21 +77,25 @@ class Study:
     """A value to be measured under ablations.
 
     `left`: calls that the budget still allows; None: no limit. `timed`: whether the time may run out, so that
-    what is done should be safe in small rounds.
+    what is done should be safe in small rounds. `bears_gaps`: whether some values may be missing.
     """
 
     value: Value
     seed: int
     left: int | None
     timed: bool = False
+    bears_gaps: bool = True
 
     def __len__(self) -> int:
         """The number of segments that can be removed."""
         return len(self.value.ablation)
 
     async def worth(self, masks: Mask) -> Values:
-        """Masks x segments to masks x targets."""
-        return await self.value.of(masks)
+        """Masks x segments to masks x targets. Raises CutError, RefusedError where none may be missing."""
+        values = await self.value.of(masks)
+        if not self.bears_gaps and self.value.failures:
+            raise self.value.failures[0]
+        return values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +141,7 @@ class AblationMethod(Generic[OptionsT]):
             raise UnsupportedError(
                 f"value='logprob' {reason}. Leave value= away, or write value='similarity'"
             )
-        if options.value != "logprob" and not capabilities.scores:
+        if options.value != "logprob" and (reason is not None or not capabilities.scores):
             options.made_scorer()
 
     def effort(self, parameters: Mapping[str, object], capabilities: Capabilities, segments: int) -> Effort:
@@ -180,7 +184,8 @@ class AblationMethod(Generic[OptionsT]):
             )
         budget = task.calls.budget
         timed = budget is not None and budget.seconds is not None
-        found = await self.estimate(Study(value=value, seed=task.seed, left=left, timed=timed), options)
+        study = Study(value=value, seed=task.seed, left=left, timed=timed, bears_gaps=self.bears_gaps)
+        found = await self.estimate(study, options)
         noisy = value.repeats > 1
         floor = None if value.noise is None else TWO_SIDED_95 * value.noise * found.noise_factor
         unmeasured = _unmeasured(found.scores, value)

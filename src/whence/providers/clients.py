@@ -1,0 +1,47 @@
+"""Clients of SDKs cannot leave the event loop that made them: one for each loop, and always closed in it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Generic, TypeVar
+from weakref import finalize
+
+Client = TypeVar("Client")
+
+
+class ClientOfLoop(Generic[Client]):
+    """A client for each running loop, closed by it: before it ends, or once nobody holds this object."""
+
+    def __init__(self, close: Callable[[Client], Awaitable[None]]) -> None:
+        self._close = close
+        self._made: dict[asyncio.AbstractEventLoop, Client] = {}
+
+    async def here(self, make: Callable[[], Client]) -> Client:
+        """That of the running loop, made when it is first asked for."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._made:
+            for ended in [other for other in self._made if other.is_closed()]:
+                del self._made[ended]
+            client = make()
+            keeper = _kept(client, self._close)
+            await anext(keeper)  # a loop shuts down the generators whose first step it ran
+            # This holds the client, too: with what is collected, its sockets would go unclosed.
+            finalize(self, _shut, loop, keeper).atexit = False
+            self._made[loop] = client
+        return self._made[loop]
+
+
+async def _kept(client: Client, close: Callable[[Client], Awaitable[None]]) -> AsyncGenerator[None]:
+    try:
+        yield
+    finally:
+        await close(client)
+
+
+def _shut(loop: asyncio.AbstractEventLoop, keeper: AsyncGenerator[None]) -> None:
+    async def shut() -> None:
+        await keeper.aclose()
+
+    if not loop.is_closed():
+        asyncio.run_coroutine_threadsafe(shut(), loop)

@@ -1,0 +1,1 @@
+"""What every adapter keeps, whatever it can see."""

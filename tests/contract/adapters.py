@@ -1,0 +1,132 @@
+"""The adapters that keep the contract. A new one joins ADAPTERS, with what it cannot keep, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache, partial
+from typing import Any
+
+from google.oauth2.credentials import Credentials
+from tests.servers.anthropic import API_KEY, AnthropicServer
+from tests.servers.google_credentials import ACCESS_TOKEN, PROJECT
+from tests.servers.hosting import Server
+from tests.servers.vertex import VertexServer
+from tests.servers.vertex_answers import LOCATION
+from tests.servers.vertex_grpc import VertexGrpcServer
+
+from whence import FakeProvider, Prices
+from whence.demo.provider import load
+from whence.demo.records import PROMPT
+from whence.providers.base import Provider
+from whence.providers.claude import Claude
+from whence.providers.vertex import Vertex
+
+NOTE = (
+    "The patient is allergic to latex. The weather was fine. Please attend the eye clinic in 3 weeks.\n"
+    "Started on apixaban."
+)
+CUES = "It says alpha. Nothing here. It says gamma.\nIt says delta."
+PRICES = Prices(input_per_million=3.0, output_per_million=15.0, currency="EUR")
+SECRETS = (API_KEY, ACCESS_TOKEN)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adapter:
+    """One adapter as the contract sees it.
+
+    `serve`: a context with the server that it asks, or None. `make`: a new provider; further options are its
+    own. `prompt`, `source`: what it answers about. `says`: a part of one sentence of the answer, and `because`
+    of the segment of the source that it rests on.
+    `excused`: names of tests that it does not pass, with the reason.
+    """
+
+    name: str
+    make: Callable[..., Provider]
+    serve: Callable[[], Any] | None = None
+    prompt: str = PROMPT
+    source: str = NOTE
+    says: str = "Allergic to latex."
+    because: str = "allergic to latex"
+    excused: Mapping[str, str] = field(default_factory=dict)
+
+
+@cache
+def bundled() -> Provider:
+    """The bundled model, loaded once."""
+    return load()
+
+
+def fake(access: Any, **fields: Any) -> Adapter:
+    """The fake at one level of access; its prices make it count like any API."""
+    kind = "-".join([access, *(name.replace("_", "-") for name in fields)])
+    return Adapter(
+        name=f"fake-{kind}",
+        make=lambda _server, **options: FakeProvider(
+            access=access, **{"prices": PRICES, **fields, **options}
+        ),
+        prompt="Say it.",
+        source=CUES,
+        says="The dose is low.",
+        because="alpha",
+    )
+
+
+def claude(server: Server, model: str = "claude-sonnet-5-5", **options: Any) -> Provider:
+    """Claude of the API."""
+    given = {"api_key": API_KEY, "base_url": server.url, "prices": PRICES, "deadline_seconds": 30.0}
+    return Claude(model, **{**given, **options})
+
+
+def claude_on_vertex(server: Server, model: str = "claude-opus-5-5", **options: Any) -> Provider:
+    """Claude of Vertex AI; a model that thinks."""
+    given = {
+        "project": PROJECT,
+        "location": "europe-west1",
+        "credentials": Credentials(token=ACCESS_TOKEN),  # type: ignore[no-untyped-call]
+        "base_url": f"{server.url}/v1",
+        "prices": PRICES,
+        "deadline_seconds": 30.0,
+    }
+    return Claude(model, **{**given, **options})
+
+
+def gemini(server: Server, model: str = "gemini-2.5-flash", **options: Any) -> Provider:
+    """Gemini over the transport that the server speaks."""
+    over_grpc = isinstance(server, VertexGrpcServer)
+    given = {
+        "project": PROJECT,
+        "location": LOCATION,
+        "credentials": Credentials(token=ACCESS_TOKEN),  # type: ignore[no-untyped-call]
+        "transport": "grpc" if over_grpc else "rest",
+        "endpoint": f"http://{server.address}" if isinstance(server, VertexGrpcServer) else server.url,
+        "prices": PRICES,
+        "deadline_seconds": 30.0,
+    }
+    return Vertex(model, **{**given, **options})
+
+
+ADAPTERS = (
+    fake("weights"),
+    fake("logprobs"),
+    fake("logprobs", writes_logprobs=True),
+    fake("text", cites=True),
+    Adapter(
+        name="demo",
+        make=lambda _server: bundled(),
+        excused=dict.fromkeys(
+            (
+                "test_every_call_and_token_is_counted_as_the_other_side_counts_them",
+                "test_a_plan_makes_the_model_write_nothing_and_bounds_what_is_spent",
+                "test_a_budget_is_kept_or_nothing_is_asked",
+                "test_who_is_cancelled_asks_no_more_and_holds_up_nobody",
+            ),
+            "the model is here, and nobody else counts its passes",
+        ),
+    ),
+    Adapter(name="claude", make=claude, serve=AnthropicServer),
+    Adapter(name="claude-on-vertex", make=claude_on_vertex, serve=AnthropicServer),
+    Adapter(name="gemini", make=gemini, serve=VertexServer),
+    Adapter(name="gemini-over-grpc", make=gemini, serve=VertexGrpcServer),
+    Adapter(name="gemini-without-logprobs", make=partial(gemini, model="gemini-3.5-pro"), serve=VertexServer),
+)
