@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from whence.providers.base import Prices as Prices
     from whence.providers.base import Provider as Provider
     from whence.providers.base import Step as Step
+    from whence.providers.claude import Claude as Claude
     from whence.providers.errors import AuthenticationError as AuthenticationError
     from whence.providers.errors import BudgetError as BudgetError
     from whence.providers.errors import CaptureError as CaptureError
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from whence.providers.huggingface import HuggingFace as HuggingFace
     from whence.providers.prompt import Message as Message
     from whence.providers.prompt import Source as Source
+    from whence.providers.vertex import Vertex as Vertex
 
 _ERRORS = (
     "AuthenticationError",
@@ -89,6 +91,7 @@ _ERRORS = (
 _HOMES = {
     "AttentionBlock": "whence.explain.tensor",
     "Budget": "whence.explain.budget",
+    "Claude": "whence.providers.claude",
     "Explainer": "whence.api.sdk",
     "Explanation": "whence.explain.schema",
     "FakeProvider": "whence.providers.fake",
@@ -104,8 +107,12 @@ _HOMES = {
     "Source": "whence.providers.prompt",
     "Step": "whence.providers.base",
     "Target": "whence.explain.schema",
+    "Vertex": "whence.providers.vertex",
     **dict.fromkeys(_ERRORS, "whence.providers.errors"),
 }
+
+_ADAPTERS = {"Claude": "claude", "HuggingFace": "huggingface", "Vertex": "vertex"}
+"""Names that need an optional package, by that of the registry's entry, which knows its pip command."""
 
 __all__ = ["__version__", *sorted(_HOMES)]
 
@@ -113,10 +120,10 @@ __all__ = ["__version__", *sorted(_HOMES)]
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'whence' has no attribute {name!r}")
-    if name == "HuggingFace":
+    if name in _ADAPTERS:
         from whence.providers.registry import PROVIDERS, load_attribute
 
-        return load_attribute(PROVIDERS["huggingface"])
+        return load_attribute(PROVIDERS[_ADAPTERS[name]])
     return getattr(import_module(_HOMES[name]), name)
 
 

@@ -8,6 +8,7 @@ from functools import cache, partial
 from typing import Any
 
 from google.oauth2.credentials import Credentials
+from tests.peers.aimock import AIMOCK_AS_CLAUDE, AIMOCK_AS_VERTEX, absent
 from tests.servers.anthropic import API_KEY, AnthropicServer
 from tests.servers.google_credentials import ACCESS_TOKEN, PROJECT
 from tests.servers.hosting import Server
@@ -36,9 +37,9 @@ class Adapter:
     """One adapter as the contract sees it.
 
     `serve`: a context with the server that it asks, or None. `make`: a new provider; further options are its
-    own. `prompt`, `source`: what it answers about. `says`: a part of one sentence of the answer, and `because`
+    own. `prompt`, `source`: what it answers about. `says`: a part of one sentence of the answer, `because`:
     of the segment of the source that it rests on.
-    `excused`: names of tests that it does not pass, with the reason.
+    `excused`: names of tests that it does not pass, with the reason. `absent`: why it cannot run here.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Adapter:
     says: str = "Allergic to latex."
     because: str = "allergic to latex"
     excused: Mapping[str, str] = field(default_factory=dict)
+    absent: str = ""
 
 
 @cache
@@ -106,6 +108,19 @@ def gemini(server: Server, model: str = "gemini-2.5-flash", **options: Any) -> P
     return Vertex(model, **{**given, **options})
 
 
+def on_aimock(name: str, **fields: Any) -> Adapter:
+    """An adapter that asks aimock, which has any model, and reads prompts of any length."""
+    return Adapter(
+        name=name,
+        excused={
+            "test_an_unknown_model_is_said_before_anything_is_paid": "aimock has every model",
+            "test_what_is_too_long_can_be_shortened_when_asked_to": "aimock reads prompts of any length",
+        },
+        absent=absent(),
+        **fields,
+    )
+
+
 ADAPTERS = (
     fake("weights"),
     fake("logprobs"),
@@ -129,4 +144,6 @@ ADAPTERS = (
     Adapter(name="gemini", make=gemini, serve=VertexServer),
     Adapter(name="gemini-over-grpc", make=gemini, serve=VertexGrpcServer),
     Adapter(name="gemini-without-logprobs", make=partial(gemini, model="gemini-3.5-pro"), serve=VertexServer),
+    on_aimock("claude-on-aimock", make=claude, serve=AIMOCK_AS_CLAUDE),
+    on_aimock("gemini-on-aimock", make=partial(gemini, logprobs=False), serve=AIMOCK_AS_VERTEX),
 )

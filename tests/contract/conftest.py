@@ -49,7 +49,7 @@ def started() -> Iterator[dict[Any, Server]]:
     servers: dict[Any, Server] = {}
     with ExitStack() as stack:
         for adapter in SERVED:
-            if adapter.serve not in servers:
+            if adapter.serve not in servers and not adapter.absent:
                 assert adapter.serve is not None
                 servers[adapter.serve] = stack.enter_context(adapter.serve())
         yield servers
@@ -67,6 +67,8 @@ def nobody_s_account(monkeypatch: pytest.MonkeyPatch) -> None:
 def prepared(request: pytest.FixtureRequest, started: dict[Any, Server]) -> Subject:
     """The subject of a test, or a skip with the declared reason."""
     adapter: Adapter = request.param
+    if adapter.absent:
+        pytest.skip(adapter.absent)
     name = getattr(request.node, "originalname", request.node.name)
     if name in adapter.excused:
         pytest.skip(adapter.excused[name])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -31,6 +32,8 @@ from whence import (
     WhenceError,
 )
 from whence.demo.records import generate
+
+CONTEXT_TOKENS = 250
 
 
 @pytest.mark.parametrize(
@@ -104,6 +107,7 @@ def test_what_stays_is_an_error_of_its_kind(
 def test_a_removal_that_is_refused_or_cut_is_no_score(served: tuple[Subject, Server], kind: Kind) -> None:
     subject, server = served
     provider = subject.provider(max_in_flight=1)
+    subject.explain(provider)  # whatever it finds out by asking, it knows from now on
     calls = subject.explain(provider).cost.calls
     server.faults.extend([None] * (calls - 2) + [Fault(kind=kind)])
     e = subject.explain(provider)
@@ -132,10 +136,12 @@ def test_an_unknown_model_is_said_before_anything_is_paid(served: tuple[Subject,
 
 
 def test_what_is_too_long_can_be_shortened_when_asked_to(served: tuple[Subject, Server]) -> None:
-    subject, _ = served
-    sources = [Source(text="\n".join(generate(seed).text for seed in range(4)), name="note")]
-    with pytest.raises(ContextLengthError) as caught:
-        subject.explain(sources=sources, method="lasso", masks=8)
-    assert caught.value.tokens > caught.value.limit_tokens
-    e = subject.explain(sources=sources, method="lasso", masks=8, truncate=True)
+    own, server = served
+    sources = [Source(text=generate(1, sentences=30).text, name="note")]
+    with type(server)(context_tokens=CONTEXT_TOKENS) as small:  # type: ignore[call-arg]
+        subject = replace(own, server=small)
+        with pytest.raises(ContextLengthError) as caught:
+            subject.explain(sources=sources, method="lasso", masks=8, max_tokens=80)
+        assert caught.value.tokens > caught.value.limit_tokens
+        e = subject.explain(sources=sources, method="lasso", masks=8, max_tokens=80, truncate=True)
     assert any("did not read all of 'note'" in caveat for caveat in e.results[0].caveats)

@@ -10,10 +10,12 @@ from typer.testing import CliRunner
 
 from whence.api.cli import app
 from whence.providers.base import Provider
+from whence.providers.claude import Claude
 from whence.providers.errors import InputError, MissingExtraError, UnknownProviderError
 from whence.providers.fake import FakeProvider
 from whence.providers.huggingface import HuggingFace
 from whence.providers.registry import PROVIDERS, Entry, installed, load_attribute, resolve
+from whence.providers.vertex import Vertex
 
 DEMO = str(files("whence.demo") / "model")
 
@@ -25,6 +27,8 @@ DEMO = str(files("whence.demo") / "model")
         ("demo", HuggingFace, "demo"),
         (f"huggingface:{DEMO}", HuggingFace, DEMO),
         ("huggingface:org/model:with:colons", HuggingFace, "org/model:with:colons"),
+        ("claude:claude-sonnet-5-5", Claude, "claude-sonnet-5-5"),
+        ("vertex:gemini-2.5-flash", Vertex, "gemini-2.5-flash"),
     ],
 )
 def test_a_name_leads_to_its_adapter_and_model(name: str, adapter: type, model: str) -> None:
@@ -44,7 +48,7 @@ def test_every_factory_is_there_and_every_entry_says_what_it_is(name: str) -> No
 
 
 def test_the_tests_above_know_every_provider() -> None:
-    assert set(PROVIDERS) == {"fake", "demo", "huggingface"}
+    assert set(PROVIDERS) == {"fake", "demo", "huggingface", "claude", "vertex"}
 
 
 def test_options_go_to_the_adapter() -> None:
@@ -55,7 +59,9 @@ def test_options_go_to_the_adapter() -> None:
 
 @pytest.mark.parametrize("name", ["", "gpt2", "Demo", " demo", "org/model", ":demo", "hugging"])
 def test_an_unknown_name_is_refused_with_those_that_exist(name: str) -> None:
-    with pytest.raises(UnknownProviderError, match="known: demo, fake, huggingface") as caught:
+    with pytest.raises(
+        UnknownProviderError, match="known: demo, fake, huggingface, claude, vertex"
+    ) as caught:
         resolve(name)
     assert repr(name.partition(":")[0]) in str(caught.value)
 

@@ -42,7 +42,7 @@ class AnthropicServer(Server):
     """Takes `API_KEY`, and on the paths of Vertex AI the `ACCESS_TOKEN`, which its own /token gives out.
 
     `temperature`: at which models write where a request does not say it; above 0 no two calls are alike.
-    `max_input_tokens`: of every model, with its answer.
+    `context_tokens`: what every model can read, with its answer.
     """
 
     def __init__(
@@ -50,9 +50,9 @@ class AnthropicServer(Server):
         *,
         latency_seconds: float = 0.0,
         temperature: float = 0.0,
-        max_input_tokens: int = CONTEXT_TOKENS,
+        context_tokens: int = CONTEXT_TOKENS,
     ) -> None:
-        self._answers = Answers(temperature=temperature, max_input_tokens=max_input_tokens)
+        self._answers = Answers(temperature=temperature, max_input_tokens=context_tokens)
         self._numbers = count()
         self._threads = anyio.CapacityLimiter(IN_FLIGHT)
         super().__init__(latency_seconds=latency_seconds)

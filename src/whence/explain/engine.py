@@ -202,10 +202,26 @@ async def _observe(job: _Job, prompt: Prompt) -> Observed:
 async def _answered(job: _Job, prompt: Prompt) -> Generation:
     """What the model writes, with its claims where a method reads them."""
     request = job.request
+    if request.truncate:
+        await _keep_room(job, prompt)
     if not job.cites:
         return await job.calls.answer(prompt, max_tokens=request.max_tokens, seed=request.seed)
     passages = await _passages(prompt)
     return await job.calls.cite(prompt, passages, max_tokens=request.max_tokens, seed=request.seed)
+
+
+async def _keep_room(job: _Job, prompt: Prompt) -> None:
+    """Raise ContextLengthError where the answer of a model elsewhere would be cut for want of room.
+
+    Models that run here keep some room themselves.
+    """
+    capabilities, max_tokens = job.calls.capabilities, job.request.max_tokens
+    limit = capabilities.context_tokens
+    if limit is not None and capabilities.deadline_seconds is not None:
+        reserved = min(max_tokens, limit // 2)
+        tokens = await job.calls.count(prompt)
+        if tokens > limit - reserved:
+            raise ContextLengthError(tokens=tokens, limit_tokens=limit, reserved_tokens=reserved)
 
 
 async def _passages(prompt: Prompt) -> Passages:

@@ -229,6 +229,7 @@ HOSTILE = [
     "👨\u200d👩\u200d👧",
     "\ud800",
     "½",
+    "\U00011bf0",  # a digit of Unicode 16
     "①",
     "Ⅳ",
     "İ",

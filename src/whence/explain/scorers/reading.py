@@ -117,7 +117,8 @@ def _clean(text: str) -> str:
         text = text.encode(errors="replace").decode()  # a lone surrogate is no character
         text = _GROUPED.sub("", _VULGAR.sub(" ", _RAISED.sub("^", text)))
         text = _UNSEEN.sub("", unicodedata.normalize("NFKC", text)).translate(_ASCII)
-        text = _DIGIT.sub(lambda digit: str(unicodedata.decimal(digit[0])), text)
+        # `regex` may know digits of a newer Unicode than Python's: they stay as they are.
+        text = _DIGIT.sub(lambda digit: str(unicodedata.decimal(digit[0], digit[0])), text)
     for pattern, instead in [(_NUMBERING, ""), *_SPELLINGS]:
         text = pattern.sub(instead, text)
     return str(_COUNT.sub(lambda count: _COUNTS[count[0].lower()], text))

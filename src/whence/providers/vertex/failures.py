@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+import traceback
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -56,6 +57,25 @@ def clean(message: str, secrets: Iterable[str] = ()) -> str:
         message = message.replace(secret, "***")
     line = " ".join(BEARER.sub("***", message).split())
     return line if len(line) <= LONGEST_MESSAGE else line[:LONGEST_MESSAGE] + " ..."
+
+
+def as_cause(error: Exception, secrets: Sequence[str]) -> Exception | None:
+    """The error as it can be shown under ours: some servers say which token they did not take.
+
+    What it came from goes where that shows a secret, and the error itself where it cannot be told otherwise.
+    """
+    if not _shows(error, secrets):
+        return error
+    error.__cause__ = error.__context__ = None
+    error.args = tuple(clean(str(part), secrets) for part in error.args)
+    if hasattr(error, "message"):
+        error.message = clean(str(error.message), secrets)
+    return None if _shows(error, secrets) else error
+
+
+def _shows(error: Exception, secrets: Sequence[str]) -> bool:
+    shown = "".join(traceback.format_exception(error))
+    return any(secret in shown for secret in secrets)
 
 
 def error_of(failure: Failure, model: Model, secrets: Iterable[str]) -> WhenceError:

@@ -25,6 +25,7 @@ from whence.providers.errors import WhenceError
 from whence.providers.vertex.access import Access, refused
 from whence.providers.vertex.failures import (
     Failure,
+    as_cause,
     error_of,
     malformed,
     out_of_reach,
@@ -112,7 +113,7 @@ class GrpcTransport:
             await anyio.lowlevel.checkpoint_if_cancelled()
             raise
         except (GoogleAPICallError, grpc.RpcError) as error:
-            raise self._error_of(error) from error
+            raise self._error_of(error) from as_cause(error, self._access.secrets)
         except GoogleAuthError as error:
             raise refused(error) from error
 

@@ -17,6 +17,7 @@ from whence.providers.errors import ProviderError
 from whence.providers.vertex.access import Access, refused
 from whence.providers.vertex.failures import (
     Failure,
+    as_cause,
     error_of,
     malformed,
     out_of_reach,
@@ -107,11 +108,11 @@ class RestTransport:
         try:
             yield
         except APIError as error:
-            raise error_of(_failure(error), self._model, secrets) from error
+            raise error_of(_failure(error), self._model, secrets) from as_cause(error, secrets)
         except (UnknownApiResponseError, JSONDecodeError, pydantic.ValidationError) as error:
-            raise malformed() from error
+            raise malformed() from as_cause(error, secrets)
         except (httpx.HTTPError, httpx.StreamError) as error:
-            raise out_of_reach(error, secrets) from error
+            raise out_of_reach(error, secrets) from as_cause(error, secrets)
         except GoogleAuthError as error:
             raise refused(error) from error
 
