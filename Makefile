@@ -1,9 +1,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+PEERS := tests/peers/node_modules/.package-lock.json
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types imports format train clean
+.PHONY: help demo test check lint types imports format train peers clean
 
 help: ## show these targets
 	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -11,7 +12,7 @@ help: ## show these targets
 demo: .venv/.demo ## explain a made-up record with the bundled model; writes demo.html and demo.json
 	$(BIN)/whence demo
 
-test: .venv/.dev ## run the tests on every core, README's code among them
+test: .venv/.dev peers ## run the tests on every core, README's code among them
 	$(BIN)/pytest -n auto --dist worksteal
 
 check: lint types imports test ## all that CI runs: format, lint, types, direction of the layers, tests
@@ -32,6 +33,8 @@ format: .venv/.dev ## format the code, and mend what ruff can mend
 
 train: .venv/.dev ## train the bundled model again (two cores, about an hour)
 	$(BIN)/python scripts/train_demo_model.py
+
+peers: $(PEERS) ## install the servers that nobody here wrote, which the tests ask, too; needs npm
 
 clean: ## remove what the tools and the demo left behind; keeps .venv
 	rm -rf build dist demo.html demo.json
@@ -55,3 +58,8 @@ clean: ## remove what the tools and the demo left behind; keeps .venv
 	@echo 'Installing into .venv: a few minutes the first time.'
 	$(PIP) install -c constraints.txt -e '.[huggingface,claude,vertex,server,dev]'
 	@touch .venv/.demo $@
+
+# Without npm, or without the network, the tests that need it are skipped, and say why.
+$(PEERS): tests/peers/package.json tests/peers/package-lock.json tests/peers/.npmrc
+	@cd tests/peers && npm ci --loglevel=error && touch $(@:tests/peers/%=%) \
+	  || echo 'The peers of the tests could not be installed: their tests are skipped.' >&2

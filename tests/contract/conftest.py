@@ -32,7 +32,7 @@ class Subject:
         """The adapter's own question, by the method that asks least, unless told otherwise."""
         given = {"sources": [Source(text=self.adapter.source, name="note")], "method": "leave_one_out"}
         return Explainer(provider or self.provider()).explain(
-            arguments.pop("prompt", self.adapter.prompt), **{**given, "max_tokens": 128, **arguments}
+            arguments.pop("prompt", self.adapter.prompt), **{**given, "max_tokens": 80, **arguments}
         )
 
     def counted(self, provider: Provider) -> tuple[int, int | None, int | None]:

@@ -55,7 +55,7 @@ async def cancelled(subject: Subject) -> None:
         method="shapley",
         permutations=200,
         stop_early=False,
-        max_tokens=128,
+        max_tokens=80,
         budget={"calls": 900},
         progress=progress,
     )

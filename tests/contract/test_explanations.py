@@ -51,7 +51,7 @@ def test_offsets_are_of_the_texts_as_given(subject: Subject) -> None:
     output = "Allergic to latex. 你好. 👩‍⚕️ e\u0301 \u202eمرحبا."
     hostile = f"{subject.adapter.source} {HOSTILE}"
     sources = [Source(text=hostile, name="hostile"), Source(text=" \n", name="blank")]
-    e = subject.explain(sources=sources, output=output, max_tokens=400)
+    e = subject.explain(sources=sources, output=output, max_tokens=160, segment_by="paragraph")
     assert e.output.given
     assert [source.text for source in e.sources] == [hostile, " \n"]
     assert "".join(e.segment_text(i) for i, s in enumerate(e.segments) if s.source == "s1") == hostile
@@ -80,7 +80,7 @@ def test_every_call_and_token_is_counted_as_the_other_side_counts_them(subject: 
 
 def test_a_plan_makes_the_model_write_nothing_and_bounds_what_is_spent(subject: Subject) -> None:
     provider = subject.provider()
-    arguments = {"sources": [subject.adapter.source], "method": "lasso", "masks": 8, "max_tokens": 128}
+    arguments = {"sources": [subject.adapter.source], "method": "lasso", "masks": 8, "max_tokens": 80}
     plan = Explainer(provider).plan(subject.adapter.prompt, **arguments)
     assert subject.counted(provider)[0] == 0
     e = Explainer(provider).explain(subject.adapter.prompt, **arguments)  # type: ignore[arg-type]

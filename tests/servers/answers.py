@@ -80,6 +80,8 @@ class Writer:
         self._tokenizer: Any = AutoTokenizer.from_pretrained(directory)
         # Eager, as no other way of computing it gives the attention out.
         self._model: Any = AutoModelForCausalLM.from_pretrained(directory, attn_implementation="eager").eval()
+        # Each token alone, as it is called among the alternatives: there are twenty in each place.
+        self._words = [self._tokenizer.decode([token]) for token in range(len(self._tokenizer))]
         self._known: dict[tuple[tuple[int, ...], int, int], Written] = {}
         self._waiting: queue.SimpleQueue[_Call] = queue.SimpleQueue()
         threading.Thread(target=self._serve, daemon=True).start()
@@ -209,8 +211,7 @@ class Writer:
                 id=token,
                 logprob_nats=float(row[token]),
                 top=tuple(
-                    (self._tokenizer.decode([other]), other, nats)
-                    for other, nats in zip(others, values, strict=True)
+                    (self._words[other], other, nats) for other, nats in zip(others, values, strict=True)
                 ),
             )
             for text, token, row, others, values in zip(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 
 Client = AsyncAnthropic | AsyncAnthropicVertex
 """What is asked of both is the same, but for the models, which Vertex AI does not list."""
+SDK_LOG = logging.getLogger("anthropic")
+if SDK_LOG.level == logging.NOTSET:
+    # At DEBUG it writes whole requests, and so the record: nobody who only turns on their own log wants that.
+    SDK_LOG.setLevel(logging.INFO)
 GIVE_KEY = "api_key=, or the environment variable ANTHROPIC_API_KEY"
 REGION = "CLOUD_ML_REGION"
 

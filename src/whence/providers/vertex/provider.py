@@ -39,6 +39,8 @@ ROLES = {"user": "user", "assistant": "model"}
 PROBE = Prompt(messages=(Message(role="user", content="Hello"),))
 TOLD_EVERY_SECONDS = 0.3
 CHARACTERS_PER_TOKEN = 4
+ENDPOINT = "GOOGLE_VERTEX_BASE_URL"
+"""As Google's own SDK calls it."""
 SEEDS = 2**31  # Vertex AI takes 32 bits, with a sign
 
 
@@ -47,8 +49,8 @@ class Vertex:
 
     `project`, `location`: where None, GOOGLE_CLOUD_PROJECT (else the credentials' own project), and
     GOOGLE_CLOUD_LOCATION (else `global`). `credentials`: of google-auth; where None, the application-default
-    ones of this machine. `transport`: `rest` or `grpc`. `endpoint`: where to ask instead of Google's own,
-    https://HOST or HOST:PORT; http:// for this machine alone. `logprobs`: ask for the log-probabilities of
+    ones of this machine. `transport`: `rest` or `grpc`. `endpoint`: where to ask instead of Google's
+    own, https://HOST or HOST:PORT, else GOOGLE_VERTEX_BASE_URL; http:// for this machine alone. `logprobs`: ask for the log-probabilities of
     each answer, until the model refuses them. `temperature`, in [0, 2]: newer models may ignore it.
     `prices`: what tokens cost. `timeout_seconds`: of one attempt; `max_in_flight`, `deadline_seconds`: as in
     `Capabilities`.
@@ -89,7 +91,7 @@ class Vertex:
         require_names(model, project)
         self.model = model
         self._location = location or os.environ.get("GOOGLE_CLOUD_LOCATION") or "global"
-        self._place = place_of(endpoint, self._location)
+        self._place = place_of(endpoint or os.environ.get(ENDPOINT), self._location)
         self._access = Access(credentials, project)
         self._wire = transport
         self._asks_logprobs = logprobs
@@ -151,6 +153,8 @@ class Vertex:
                 retry_after_seconds=0.0,
                 request_id=error.request_id,
             ) from error.__cause__
+        if not reply.chosen and reply.text:  # a server that passes over what it was asked
+            logprobs = self._asks_logprobs = False
         written = generation_of(reply, model=self.model, logprobs=logprobs)
         await report(
             progress, Step(stage="generate", done=written.output_tokens or _about(reply), total=max_tokens)
