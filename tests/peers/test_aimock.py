@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from whence.providers.prompt import Message, Prompt
 pytestmark = pytest.mark.skipif(bool(absent()), reason=absent() or "never")
 
 PROMPT = Prompt(messages=(Message(role="user", content="The patient is allergic to latex."),))
-PEERS = [(AIMOCK_AS_CLAUDE, claude), (AIMOCK_AS_VERTEX, gemini)]
+PEERS = [(AIMOCK_AS_CLAUDE, claude), (AIMOCK_AS_VERTEX, partial(gemini, logprobs=False))]
 Peer = tuple[Aimock, Provider]
 
 

@@ -169,7 +169,10 @@ def explain(
     ] = None,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Show what it would cost at most, and ask the model nothing."),
+        typer.Option(
+            "--dry-run",
+            help="Show what it would cost at most; the model writes nothing, but an API counts tokens.",
+        ),
     ] = False,
     top: Annotated[int, typer.Option(min=1, help="How many passages to list for each target.")] = 3,
 ) -> None:

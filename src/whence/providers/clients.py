@@ -36,12 +36,23 @@ async def _kept(client: Client, close: Callable[[Client], Awaitable[None]]) -> A
     try:
         yield
     finally:
-        await close(client)
+        try:
+            await close(client)
+        except asyncio.CancelledError:  # a loop that ends cancels what still runs: this is to be done first
+            await close(client)
+            raise
+
+
+_closing: set[AsyncGenerator[None]] = set()
+"""Held until they are closed: a loop that ends before closes them itself."""
 
 
 def _shut(loop: asyncio.AbstractEventLoop, keeper: AsyncGenerator[None]) -> None:
     async def shut() -> None:
         await keeper.aclose()
+        _closing.discard(keeper)
 
+    _closing.difference_update([other for other in _closing if other.ag_frame is None])
     if not loop.is_closed():
+        _closing.add(keeper)
         asyncio.run_coroutine_threadsafe(shut(), loop)

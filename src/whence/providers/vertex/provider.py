@@ -49,11 +49,11 @@ class Vertex:
 
     `project`, `location`: where None, GOOGLE_CLOUD_PROJECT (else the credentials' own project), and
     GOOGLE_CLOUD_LOCATION (else `global`). `credentials`: of google-auth; where None, the application-default
-    ones of this machine. `transport`: `rest` or `grpc`. `endpoint`: where to ask instead of Google's
-    own, https://HOST or HOST:PORT, else GOOGLE_VERTEX_BASE_URL; http:// for this machine alone. `logprobs`: ask for the log-probabilities of
-    each answer, until the model refuses them. `temperature`, in [0, 2]: newer models may ignore it.
-    `prices`: what tokens cost. `timeout_seconds`: of one attempt; `max_in_flight`, `deadline_seconds`: as in
-    `Capabilities`.
+    ones of this machine. `transport`: `rest` or `grpc`. `endpoint`: where to ask instead of Google's own,
+    https://HOST or HOST:PORT, and http:// for this machine alone; where None, GOOGLE_VERTEX_BASE_URL.
+    `logprobs`: ask for the log-probabilities of each answer, until the model refuses them. `temperature`, in
+    [0, 2]: newer models may ignore it. `prices`: what tokens cost. `timeout_seconds`: of one attempt;
+    `max_in_flight`, `deadline_seconds`: as in `Capabilities`.
 
     Raises InputError, MissingExtraError.
     """
