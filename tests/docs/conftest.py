@@ -12,7 +12,6 @@ from tests.servers.google_credentials import service_account
 from tests.servers.hosting import Server
 from tests.servers.vertex import VertexServer
 
-
 PROJECT, LOCATION = "your-project", "europe-west4"
 """As the pages write them."""
 

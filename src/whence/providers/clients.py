@@ -43,16 +43,17 @@ async def _kept(client: Client, close: Callable[[Client], Awaitable[None]]) -> A
             raise
 
 
-_closing: set[AsyncGenerator[None]] = set()
+_closing: dict[AsyncGenerator[None], asyncio.AbstractEventLoop] = {}
 """Held until they are closed: a loop that ends before closes them itself."""
 
 
 def _shut(loop: asyncio.AbstractEventLoop, keeper: AsyncGenerator[None]) -> None:
     async def shut() -> None:
         await keeper.aclose()
-        _closing.discard(keeper)
+        _closing.pop(keeper, None)
 
-    _closing.difference_update([other for other in _closing if other.ag_frame is None])
+    for other in [other for other, own in _closing.items() if own.is_closed()]:
+        _closing.pop(other, None)
     if not loop.is_closed():
-        _closing.add(keeper)
+        _closing[keeper] = loop
         asyncio.run_coroutine_threadsafe(shut(), loop)
