@@ -94,14 +94,15 @@ def test_every_face_tells_what_is_not_known_from_what_is_nothing(tmp_path: Path)
 
 def test_a_target_of_which_nothing_is_known_is_named() -> None:
     e = explained("lasso", masks=16, keep=0.3)
-    unmeasured = {target for target, _ in e.results[0].scores.unmeasured}
+    assert [result.scores.unit for result in e.results] == ["similarity", "nats"], "half is taken away"
+    unmeasured = {target for target, _ in e.results[1].scores.unmeasured}
     assert 2 in unmeasured
-    assert any(re.search(r"Of . of 3 targets \(.*3\) none could", c) for c in e.results[0].caveats)
+    assert any(re.search(r"Of . of 3 targets \(.*3\) none could", c) for c in e.results[1].caveats)
 
 
 def test_the_fit_takes_the_masks_in_which_a_target_was_reached() -> None:
     e = explained("lasso", masks=256, stop_early=False, alpha=1e-6)
-    nats = measured(e)
+    nats = measured(e, 1)
     # Change of the first sentence: all four tokens where it is written again, else the one where it is not:
     # 0 with alpha and beta, -1 without beta, -3/4 without alpha, -1 without both.
     np.testing.assert_allclose(nats[0, :2], [(0.75 + 1 - 1) / 2, (1 + 1 - 0.75) / 2], atol=1e-4)
@@ -186,3 +187,15 @@ def test_equal_words_are_known_and_the_first_other_one_as_far_as_it_is_told() ->
     assert known_nats(answer, written("x", nats=-2)).tolist() == []
     token = WrittenToken(start=0, end=1, logprob_nats=-1.0)
     assert passed_over(token, "b") is None
+
+
+def test_of_two_values_of_the_same_texts_none_takes_the_other_s_calls() -> None:
+    for calls in (30, 40, 50):
+        provider = FakeProvider(access="logprobs", writes_logprobs=True, noise=0.01)
+        e = Explainer(provider).explain(
+            "Say it.", sources=[TEXT], method="lasso", stop_early=False, budget={"calls": calls}
+        )
+        similarity, nats = e.results
+        assert similarity.method.parameters["masks"] == nats.method.parameters["masks"]
+        assert similarity.confirmations
+        assert e.cost.calls <= calls

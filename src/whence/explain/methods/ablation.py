@@ -122,6 +122,9 @@ class AblationMethod(Generic[OptionsT]):
     caveat: ClassVar[str]
     bears_gaps: ClassVar[bool] = True
     """Whether it can score where some values could not be had."""
+    removes_little: ClassVar[bool] = False
+    """Whether most of an answer is written again: then log-probabilities up to where it is not say more than
+    similarity, and come first."""
     options: type[OptionsT]
 
     @property
@@ -278,7 +281,8 @@ class AblationMethod(Generic[OptionsT]):
         value = await Similarity.open(
             *asked, **chosen, scorer=options.made_scorer(), max_tokens=task.max_tokens, seed=task.seed
         )
-        return [*values, value], _passed_over(options, reason)
+        both = [*values, value] if self.removes_little else [value, *values]
+        return both, _passed_over(options, reason)
 
     def calls(self, options: OptionsT, segments: int, *, regenerates: bool) -> tuple[int, int]:
         """The least and the wanted number of ablations of so many segments."""

@@ -82,7 +82,8 @@ class Lasso(AblationMethod[LassoOptions]):
         """Fit, stop when the best no longer change, and confirm."""
         size, value = len(study), study.value
         wanted = _masks_in_all(options, size)
-        confirm = min(options.confirm, size) if value.family == "perturbation" else 0
+        # Two values of the same texts ask for the same: room is kept in both for what one of them confirms.
+        confirm = min(options.confirm, size) if value.noise is not None else 0
         affordable = wanted
         if study.left is not None and study.left < wanted + confirm:
             least = min(wanted, LEAST_MASKS)
@@ -111,8 +112,9 @@ class Lasso(AblationMethod[LassoOptions]):
             "stopped_early": stopped,
         }
         best = _candidates(np.nan_to_num(scores), chance)
-        confirmations = await _confirm(study, best, confirm)
-        worth_it = len({part for _, part in best}) if value.family == "perturbation" else 0
+        compares = value.family == "perturbation"
+        confirmations = await _confirm(study, best, confirm if compares else 0)
+        worth_it = len({part for _, part in best}) if compares else 0
         missing = len({item.segment for item in confirmations}) < min(worth_it, options.confirm)
         counts = {"done": len(masks), "wanted": wanted, "what": "masks"}
         caveats = [

@@ -18,6 +18,7 @@ class LeaveOneOut(AblationMethod[Options]):
 
     name = "leave_one_out"
     caveat = "Leave one out is blind to what stands in two places: without one of them the other still does."
+    removes_little = True
     options = Options
 
     def calls(self, options: Options, segments: int, *, regenerates: bool) -> tuple[int, int]:
