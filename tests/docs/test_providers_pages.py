@@ -31,7 +31,7 @@ ALL_PAGES = sorted(PAGES.glob("*.md"))
 EXAMPLES = [example for example in find_examples(PAGES) if example.prefix == "python"]
 UNITS = {
     "claude": ["similarity", "claim"],
-    "vertex": ["nats", "similarity"],
+    "vertex": ["similarity", "nats"],
     "huggingface": ["attention_mass", "nats"],
     "fake": ["similarity", "claim"],
 }

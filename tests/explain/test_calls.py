@@ -357,6 +357,21 @@ def test_a_call_that_hangs_ends_at_its_deadline() -> None:
     run(work)
 
 
+def test_what_is_given_up_names_the_provider_s_last_error_and_request() -> None:
+    faults = [UnavailableError("overloaded", request_id=f"req_{n}") for n in range(9)]
+
+    async def work() -> None:
+        calls = await calls_of(FakeProvider(faults=faults, deadline_seconds=1.5))
+        with pytest.raises(UnavailableError) as caught:
+            await rewritten(calls, prompts(1))
+        last = caught.value.__cause__
+        assert isinstance(last, UnavailableError)
+        assert caught.value.request_id == last.request_id
+        assert str(caught.value).count("req_") == 1
+
+    run(work)
+
+
 def test_attempts_end_at_the_deadline() -> None:
     async def work() -> None:
         provider = FakeProvider(
@@ -412,14 +427,14 @@ def test_an_error_in_one_call_ends_the_others_and_is_raised_as_itself(ask: str) 
 
 def test_a_cancelled_explanation_asks_nothing_more_and_leaves_no_turn_behind() -> None:
     async def work() -> None:
-        provider = FakeProvider(access="text", latency_s=0.02, max_in_flight=2)
+        provider = FakeProvider(access="text", latency_s=0.1, max_in_flight=2)
         request = Request(prompt=build_prompt("Go.", sources=[TEXT]), output=OUTPUT, methods=("lasso",))
-        with anyio.move_on_after(0.07) as scope:
+        with anyio.move_on_after(0.7) as scope:
             await explain(provider, request)
         assert scope.cancelled_caught
         asked = provider.calls
         assert 0 < asked < 64
-        await anyio.sleep(0.1)
+        await anyio.sleep(0.3)
         assert provider.calls == asked
         assert provider._in_flight == 0
         await rewritten(await calls_of(provider), prompts(4))
@@ -432,7 +447,7 @@ def test_a_cancelled_explanation_asks_nothing_more_and_leaves_no_turn_behind() -
 def test_a_cancelled_call_is_not_asked_again() -> None:
     async def work() -> None:
         provider = FakeProvider(
-            faults=[UnavailableError("down", retry_after_seconds=3600)], deadline_seconds=None
+            faults=[UnavailableError("down", retry_after_seconds=30)], deadline_seconds=None
         )
         with anyio.move_on_after(0.05) as scope:
             await rewritten(await calls_of(provider), prompts(1))

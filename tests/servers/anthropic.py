@@ -136,8 +136,7 @@ class AnthropicServer(Server):
                 Response(events, media_type=EVENT_STREAM) if asked.stream else JSONResponse(answer.message())
             )
             return damaged(fault, whole)
-        if answer.stop_reason != "refusal":  # which is not billed where nothing was written
-            self.bill(input_tokens=answer.input_tokens, output_tokens=answer.output_tokens)
+        self.bill(input_tokens=answer.input_tokens, output_tokens=answer.output_tokens)
         return _streamed(answer.events()) if asked.stream else JSONResponse(answer.message())
 
 

@@ -363,12 +363,15 @@ def test_a_body_may_be_no_json(server: AnthropicServer, client: Anthropic) -> No
         ask(client)
 
 
-def test_a_refusal_says_why_and_is_not_billed(server: AnthropicServer, client: Anthropic) -> None:
+def test_a_refusal_says_why_and_is_billed_for_what_was_read(
+    server: AnthropicServer, client: Anthropic
+) -> None:
     server.faults.append(Fault(kind="refusal"))
     message = ask(client, model=OPUS)
     assert (message.content, message.stop_reason) == ([], "refusal")
     assert message.stop_details is not None
-    assert (server.calls, server.input_tokens, server.output_tokens) == (1, 0, 0)
+    assert (server.calls, server.input_tokens, server.output_tokens) == (1, message.usage.input_tokens, 0)
+    assert server.input_tokens > 0
 
 
 def test_an_answer_may_have_no_text_or_too_little(server: AnthropicServer, client: Anthropic) -> None:

@@ -260,4 +260,10 @@ def _turns(request: v1.GenerateContentRequest | v1.CountTokensRequest) -> list[T
 def _text(content: v1.Content) -> str:
     if not all("text" in part for part in content.parts):
         raise StatusError(code.INVALID_ARGUMENT, "Only parts with text are supported by this model.")
+    if not all(part.text.strip() for part in content.parts):
+        raise StatusError(
+            code.INVALID_ARGUMENT,
+            "Unable to submit request because it has an empty text parameter. Add a value to the parameter "
+            "and try again.",
+        )
     return "".join(part.text for part in content.parts)

@@ -215,6 +215,11 @@ class Calls:
             except ContextLengthError:  # refused as too long, and never worked on
                 counted = 0
                 raise
+            except RefusedError as refusal:
+                self.spent += Spending(
+                    input_tokens=refusal.prompt_tokens, output_tokens=refusal.output_tokens
+                )
+                raise
             finally:
                 self.spent += Spending(calls=counted)
             self._answered += most.calls

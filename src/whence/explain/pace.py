@@ -21,6 +21,8 @@ Answer = TypeVar("Answer")
 ATTEMPTS = 6
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 20.0
+LONGEST_PAUSE_SECONDS = 3600.0
+"""Whatever a provider names: it is asked again after this, by whoever wants to."""
 PATIENCE_SECONDS = 60.0
 """Of what has no deadline: an attempt takes as long as it takes, and none begins later than this."""
 
@@ -51,6 +53,16 @@ class Pace:
         began = time.monotonic()
         deadline = self.deadline_seconds
         longest = PATIENCE_SECONDS if deadline is None else deadline
+        last: TemporaryError | None = None
+
+        async def attempt() -> Answer:
+            nonlocal last
+            try:
+                return await ask()
+            except TemporaryError as error:
+                last = error
+                raise
+
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(TemporaryError),
             wait=self._pause,
@@ -60,28 +72,31 @@ class Pace:
         )
         try:
             with anyio.move_on_after(deadline):
-                return await retrying(ask)
-            raise UnavailableError(f"the provider gave no answer within {deadline:g} s")
+                return await retrying(attempt)
+            raise UnavailableError(f"the provider gave no answer within {deadline:g} s") from last
         except TemporaryError as error:
             tries = retrying.statistics.get("attempt_number", 1)
-            often = "once" if tries == 1 else f"{tries} times"
-            kind = next(
-                known
-                for known in (RateLimitError, UnavailableError, TemporaryError)
-                if isinstance(error, known)
-            )
-            raise kind(
-                f"{error} (asked {often} in {time.monotonic() - began:.1f} s)",
-                retry_after_seconds=error.retry_after_seconds,
-            ) from error
+            seconds = time.monotonic() - began
+            raise _given_up(error, last or error, tries=tries, seconds=seconds) from (last or error)
 
     def _pause(self, state: RetryCallState) -> float:
         """Seconds until the next attempt; nobody asks this provider before a time that it named."""
         error = state.outcome and state.outcome.exception()
         if isinstance(error, TemporaryError) and error.retry_after_seconds is not None:
-            self.resume_at = max(self.resume_at, time.monotonic() + error.retry_after_seconds)
+            wait = min(error.retry_after_seconds, LONGEST_PAUSE_SECONDS)
+            self.resume_at = max(self.resume_at, time.monotonic() + wait)
             return error.retry_after_seconds
         return wait_random_exponential(multiplier=FIRST_WAIT_SECONDS, max=LONGEST_WAIT_SECONDS)(state)
+
+
+def _given_up(error: TemporaryError, last: TemporaryError, *, tries: int, seconds: float) -> TemporaryError:
+    """The error that ended the attempts, with how many there were; `last`: of the provider."""
+    kinds = (RateLimitError, UnavailableError, TemporaryError)
+    kind = next(known for known in kinds if isinstance(error, known))
+    often = "once" if tries == 1 else f"{tries} times"
+    told = kind(f"{error} (asked {often} in {seconds:.1f} s)", retry_after_seconds=error.retry_after_seconds)
+    told.request_id = last.request_id  # the message of the provider's own error names it already
+    return told
 
 
 _paces: dict[int, Pace] = {}

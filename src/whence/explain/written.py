@@ -20,8 +20,8 @@ from whence.providers.prompt import Prompt
 
 CAVEAT = (
     "The model tells only how probable its own words are. So a removal was measured up to the first word at "
-    "which the model then wrote something else, that word included, and not after it: there the similarity "
-    "of the texts says more."
+    "which the model then wrote something else, that word included where it tells of it, and not after it: "
+    "there the similarity of the texts says more."
 )
 Nats = NDArray[np.float64]
 
@@ -81,6 +81,11 @@ class WrittenLogProbability(Value):
         )
         value.full = value._summed(value._nats)
         again = await anyio.to_thread.run_sync(value._compared, await value._rewriting.whole())
+        if np.isnan(again).all():
+            raise UnsupportedError(
+                f"{calls.provider.model} wrote nothing again of which log-probabilities are known; compare "
+                "texts (value='similarity')"
+            )
         # The answer itself is one more look at what nothing but noise changes.
         looks = np.vstack([value.full, again])
         value.full = np.nanmean(looks, axis=0)

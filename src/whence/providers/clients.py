@@ -21,8 +21,9 @@ class ClientOfLoop(Generic[Client]):
         """That of the running loop, made when it is first asked for."""
         loop = asyncio.get_running_loop()
         if loop not in self._made:
-            for ended in [other for other in self._made if other.is_closed()]:
-                del self._made[ended]
+            for other in list(self._made):
+                if other.is_closed():
+                    self._made.pop(other, None)
             client = make()
             keeper = _kept(client, self._close)
             await anext(keeper)  # a loop shuts down the generators whose first step it ran
@@ -52,8 +53,9 @@ def _shut(loop: asyncio.AbstractEventLoop, keeper: AsyncGenerator[None]) -> None
         await keeper.aclose()
         _closing.pop(keeper, None)
 
-    for other in [other for other, own in _closing.items() if own.is_closed()]:
-        _closing.pop(other, None)
+    for other, own in list(_closing.items()):
+        if own.is_closed():
+            _closing.pop(other, None)
     if not loop.is_closed():
         _closing[keeper] = loop
         asyncio.run_coroutine_threadsafe(shut(), loop)

@@ -137,7 +137,19 @@ class QuotaError(ProviderError):
 
 
 class RefusedError(ProviderError):
-    """The model, or a filter before it, would not answer."""
+    """The model, or a filter before it, would not answer. Its tokens are billed all the same."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        request_id: str | None = None,
+        prompt_tokens: int = 0,
+        output_tokens: int = 0,
+    ) -> None:
+        super().__init__(message, request_id=request_id)
+        self.prompt_tokens = prompt_tokens
+        self.output_tokens = output_tokens
 
 
 class CutError(ProviderError):

@@ -12,6 +12,7 @@ from whence.explain.layout import Layout, lay_out
 from whence.explain.methods.base import Effort, Finding, Task
 from whence.explain.result import Measure, MethodRecord, Result, Scores
 from whence.explain.schema import Segment, Target
+from whence.explain.values import require_whole
 from whence.providers.base import Capabilities
 from whence.providers.errors import UnsupportedError
 from whence.providers.observations import Citation, Generation
@@ -44,10 +45,11 @@ class Citations:
         return Effort(family="citation", least=0, wanted=0)
 
     async def run(self, task: Task) -> tuple[Finding, ...]:
-        """Read the claims that came with the answer. Raises UnsupportedError."""
+        """Read the claims that came with the answer. Raises UnsupportedError, CutError."""
         output = task.output
         if not isinstance(output, Generation) or output.citations is None:
             raise UnsupportedError("citations come with an answer that the model writes; leave output= away")
+        require_whole(output, task.max_tokens)
         return (await anyio.to_thread.run_sync(_found, task, output, output.citations),)
 
 

@@ -38,7 +38,10 @@ MANY_CAVEAT = (
     "There are {segments} passages and only {masks} masks: few scores are certain. Coarser segments, or more "
     "masks, say more."
 )
-UNCONFIRMED_CAVEAT = "Cut by the budget: not all of the best passages were also removed one by one."
+UNCONFIRMED_CAVEAT = (
+    "Not all of the best passages were also removed one by one: the budget did not allow it, or the answer "
+    "without one of them was refused or cut."
+)
 CONFIRMED_CAVEAT = (
     "The best passages were also removed one by one. One whose removal alone changed nothing may still carry "
     "the sentence together with another that says the same."
@@ -94,8 +97,8 @@ class Lasso(AblationMethod[LassoOptions]):
         values, stopped = await self._measure(study, options, masks)
         masks = masks[: len(values)]
         scores = await anyio.to_thread.run_sync(fit, masks, values, value.lengths, options.alpha)
-        exact = every and len(masks) == wanted
-        factor = 1 / math.sqrt(len(masks) * options.keep * (1 - options.keep))
+        exact = every and len(masks) == wanted and not np.isnan(values).any()
+        factor = 1 / math.sqrt(_fewest(values, scores) * options.keep * (1 - options.keep))
         if exact:  # with all masks nothing but noise is left to chance
             stderr = np.full_like(scores, (value.noise or 0.0) * factor)
             chance = TWO_SIDED_95 * stderr
@@ -103,7 +106,9 @@ class Lasso(AblationMethod[LassoOptions]):
             stderr = await anyio.to_thread.run_sync(
                 _stderr, masks, values, value.lengths, options.alpha, study.seed
             )
+            scores[np.isnan(stderr)] = np.nan  # what most resamples cannot tell, so few masks tell by luck
             chance = _chance(masks, values, scores)
+            stderr = np.nan_to_num(stderr)
         said = {
             "masks": len(masks),
             "keep": options.keep,
@@ -154,7 +159,10 @@ class Lasso(AblationMethod[LassoOptions]):
                 )
                 chance = _chance(masks[: len(values)], values, scores)
                 best = [*best, leaders(np.nan_to_num(scores), chance)][-FITS_ALIKE:]
-                if len(best) == FITS_ALIKE and best[0] == best[1] == best[2] and len(values) < len(masks):
+                alike = len(best) == FITS_ALIKE and best[0] == best[1] == best[2]
+                # Of what was hardly measured nothing stands out, which settles nothing.
+                settled = alike and (any(best[-1]) or not np.isnan(values).any())
+                if settled and len(values) < len(masks):
                     return values, True
         return values, False
 
@@ -196,20 +204,35 @@ def _fit(masks: Mask, values: Values, lengths: Values, alpha: float) -> Values:
 
 
 def _chance(masks: Mask, values: Values, scores: Values) -> Values:
-    """How far from 0 the scores may be by what the fit leaves unexplained: targets x segments."""
-    kept = masks.astype(np.float64)
-    unexplained = np.nan_to_num(values - kept @ np.nan_to_num(scores).T).std(axis=0)
-    spread = (kept.std(axis=0) * math.sqrt(len(kept))).clip(min=1)
-    found: Values = TWO_SIDED_95 * unexplained[:, None] / spread
+    """How far from 0 the scores may be by what the fit leaves unexplained: targets x segments.
+
+    Infinitely far for a target of which no score is known.
+    """
+    found: Values = np.full(scores.shape, np.inf)
+    for target, (own, weights) in enumerate(zip(values.T, scores, strict=True)):
+        if not np.isnan(weights).all():
+            rows = ~np.isnan(own)
+            kept = masks[rows].astype(np.float64)
+            unexplained = (own[rows] - kept @ np.nan_to_num(weights)).std()
+            spread = (kept.std(axis=0) * math.sqrt(len(kept))).clip(min=1)
+            found[target] = TWO_SIDED_95 * unexplained / spread
     return found
 
 
+def _fewest(values: Values, scores: Values) -> int:
+    """On how many masks the score rests that rests on the fewest; all of them where no score is known."""
+    told = ~np.isnan(scores).all(axis=1)
+    return int((~np.isnan(values[:, told])).sum(axis=0).min(initial=len(values)))
+
+
 def _stderr(masks: Mask, values: Values, lengths: Values, alpha: float, seed: int) -> Values:
-    """Standard deviation of the coefficients over resampled masks."""
+    """Standard deviation of the coefficients over resampled masks; NaN where half of these tell none."""
     rng = np.random.default_rng(seed)
     picks = rng.integers(len(masks), size=(RESAMPLES, len(masks)))
-    fits = np.nan_to_num([fit(masks[pick], values[pick], lengths, alpha) for pick in picks])
-    spread: Values = fits.std(axis=0, ddof=1)
+    fits = np.array([fit(masks[pick], values[pick], lengths, alpha) for pick in picks])
+    told = (~np.isnan(fits)).sum(axis=0)
+    most = np.where(told > RESAMPLES / 2, told, np.nan)
+    spread: Values = np.sqrt(np.nansum((fits - np.nansum(fits, axis=0) / most) ** 2, axis=0) / (most - 1))
     return spread
 
 
@@ -255,4 +278,5 @@ async def _confirm(study: Study, candidates: list[tuple[int, int]], number: int)
         for target, part in sorted(candidates)
         if part in parts
         for effect in [float(effects[parts.index(part), target])]
+        if not math.isnan(effect)
     )

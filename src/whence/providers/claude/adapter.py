@@ -24,6 +24,7 @@ from whence.providers.errors import (
     UnknownModelError,
 )
 from whence.providers.observations import Generation
+from whence.providers.options import require_limits, require_temperature, require_texts, split_url
 from whence.providers.prompt import Prompt
 from whence.providers.turns import Turns
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 OLDER, OLDER_ON_VERTEX = "2023-06-01", "vertex-2023-10-16"
 """Versions of the API that still take a temperature."""
+MOST_TEMPERATURE = 1
 MOST_MODELS = 100
 """Named in an error."""
 REPORT_SECONDS = 0.3
@@ -44,7 +46,7 @@ class Claude:
     """A Claude model: `Claude("claude-sonnet-5-5")`, or with `project` on Vertex AI.
 
     `api_key`: by default what Anthropic's SDK finds, such as the environment variable ANTHROPIC_API_KEY.
-    `base_url`: of another server that speaks the same protocol. `project`, `location`: of Google Cloud, the
+    `base_url`: of another server that speaks the same protocol; http:// is for this machine alone. `project`, `location`: of Google Cloud, the
     location by default from CLOUD_ML_REGION; `credentials`: Google's, by default the application default
     ones. `temperature`: for models that still take one (up to 4.6); newer ones refuse it, so by default none
     is sent. `prices`: as you pay. `max_in_flight`: calls at once. `timeout_seconds`: of one attempt;
@@ -70,12 +72,16 @@ class Claude:
         timeout_seconds: float = 120.0,
         deadline_seconds: float = 600.0,
     ) -> None:
+        require_texts(model=model, api_key=api_key, base_url=base_url, project=project, location=location)
+        require_limits(
+            max_in_flight=max_in_flight, timeout_seconds=timeout_seconds, deadline_seconds=deadline_seconds
+        )
+        if temperature is not None:
+            require_temperature(temperature, most=MOST_TEMPERATURE)
+        if base_url is not None:
+            split_url("base_url", base_url)
         if not model.strip():
             raise InputError("Claude needs the name of a model, such as claude-sonnet-5-5")
-        if max_in_flight < 1 or timeout_seconds <= 0 or deadline_seconds <= 0:
-            raise InputError("max_in_flight, timeout_seconds and deadline_seconds are greater than 0")
-        if base_url is not None and not base_url.startswith(("http://", "https://")):
-            raise InputError(f"base_url={base_url!r}: it begins with http:// or https://")
         if project is None and (location is not None or credentials is not None):
             raise InputError("location and credentials are of Claude on Vertex AI: give project=, too")
         if project is not None and api_key is not None:

@@ -22,31 +22,38 @@ FINISHES: dict[str, Literal["stop", "length"]] = {
     "max_tokens": "length",
     "model_context_window_exceeded": "length",
 }
+LONGEST_NAME = 60
+"""Characters of what the API calls an ending, of which it may make new ones."""
 
 
 def generation(
     message: Message, *, request_id: str | None, documents: Sequence[Document] | None = None
 ) -> Generation:
     """A whole message; `documents`: those that it could cite. Raises RefusedError, ProviderError."""
+    usage = message.usage
+    prompt_tokens = (
+        usage.input_tokens + (usage.cache_creation_input_tokens or 0) + (usage.cache_read_input_tokens or 0)
+    )
     if message.stop_reason == "refusal":
         category = message.stop_details and message.stop_details.category
         raise RefusedError(
-            f"Claude would not answer this prompt ({category or 'no category given'})", request_id=request_id
+            f"Claude would not answer this prompt ({str(category or 'no category given')[:LONGEST_NAME]})",
+            request_id=request_id,
+            prompt_tokens=prompt_tokens,
+            output_tokens=usage.output_tokens,
         )
     finish = FINISHES.get(message.stop_reason or "")
     if finish is None:
         raise ProviderError(
-            f"Claude ended its answer for a reason that is not understood: {message.stop_reason!r}",
+            "Claude ended its answer for a reason that is not understood: "
+            f"{repr(message.stop_reason)[:LONGEST_NAME]}",
             request_id=request_id,
         )
     blocks = [block for block in message.content if block.type == "text"]
-    usage = message.usage
     return Generation(
         text="".join(block.text for block in blocks),
         finish=finish,
-        prompt_tokens=usage.input_tokens
-        + (usage.cache_creation_input_tokens or 0)
-        + (usage.cache_read_input_tokens or 0),
+        prompt_tokens=prompt_tokens,
         output_tokens=usage.output_tokens,
         citations=None if documents is None else _citations(blocks, documents, request_id),
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from anthropic import AsyncAnthropic, AsyncAnthropicVertex
 
 from whence.providers.errors import AuthenticationError, InputError, MissingExtraError
+from whence.providers.options import split_url
 
 if TYPE_CHECKING:
     from google.auth.credentials import Credentials
@@ -43,6 +44,7 @@ def direct(api_key: str | None, base_url: str | None, timeout_seconds: float) ->
                 "the key for Claude holds a character that no key has, such as a blank or a line break; "
                 f"give it without that, by {GIVE_KEY}"
             )
+        _require_place(client)
         return client
 
     return make
@@ -69,7 +71,7 @@ def vertex(
         raise MissingExtraError("vertex", "google-auth") from error
 
     def make() -> Client:
-        return AsyncAnthropicVertex(
+        client = AsyncAnthropicVertex(
             project_id=project,
             region=region,
             credentials=credentials,
@@ -77,5 +79,12 @@ def vertex(
             timeout=timeout_seconds,
             max_retries=0,
         )
+        _require_place(client)
+        return client
 
     return make
+
+
+def _require_place(client: Client) -> None:
+    """Where the SDK asks may be named by the environment, or by a profile of its own. Raises InputError."""
+    split_url("the base URL of Claude", str(client.base_url))

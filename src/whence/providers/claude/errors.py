@@ -51,7 +51,7 @@ TOO_LONG = re.compile("prompt is too long|exceeds? (the )?context limit", re.IGN
 LENGTHS = re.compile(r"(?P<tokens>\d+)(?: tokens)?(?: \+ (?P<reserved>\d+))? > (?P<limit>\d+)")
 """As in `213 tokens > 200 maximum`, and with the tokens kept for an answer `188 + 20 > 200`."""
 MALFORMED = (ValueError, TypeError, LookupError, AttributeError)
-"""What the SDK, which does not validate, raises at an answer of another shape."""
+"""What the SDK, which does not validate, raises at an answer of another shape, and may quote it: no cause."""
 LONGEST_MESSAGE = 300
 """Characters of what the API says that an error repeats."""
 
@@ -64,7 +64,8 @@ def translated(model: str, *, request_id: str | None = None) -> Iterator[None]:
     except WhenceError:
         raise
     except Exception as error:
-        raise _translation(error, model, request_id) from error
+        translation = _translation(error, model, request_id)
+        raise translation from (None if isinstance(error, MALFORMED) else error)
 
 
 @contextmanager

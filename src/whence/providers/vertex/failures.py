@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from json import JSONDecodeError
 
 from whence.providers.errors import (
     AuthenticationError,
@@ -27,7 +28,15 @@ REQUEST_IDS = ("x-request-id", "x-goog-request-id")
 TEMPORARY = ("UNAVAILABLE", "INTERNAL", "DEADLINE_EXCEEDED", "ABORTED", "CANCELLED", "UNKNOWN", "DATA_LOSS")
 NO_CREDIT = ("BILLING_DISABLED", "BILLING_STATE_INVALID")
 TOO_LONG = re.compile(r"input token count\D*(\d+)\D+(\d+)", re.IGNORECASE)
-NO_LOGPROBS = re.compile(r"logprobs (is|are) (not|un) ?(supported|enabled|available)", re.IGNORECASE)
+NO_LOGPROBS = re.compile(
+    r"""
+    log(prob|[ -]?probabilitie)s?[`'"]?(\s(parameter|option|feature)s?)?
+    (\s(is|are|has\sbeen|have\sbeen))?(\scurrently)?
+    ((\snot|n't)(\syet|\scurrently)?\s(supported|enabled|available)|\s(un(supported|available)|disabled))
+    | (\snot|n't)\ssupport\s[`'"]?(response_?)?log(prob|[ -]?probabilitie)s?\b(?!=|\s(values?|of|above|over))
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
 SPENT = re.compile(r"per ?day|plan and billing", re.IGNORECASE)
 BEARER = re.compile(r"(Bearer\s+|ya29\.)[^\s'\",;]+")
 
@@ -51,12 +60,12 @@ class Failure:
     request_id: str | None = None
 
 
-def clean(message: str, secrets: Iterable[str] = ()) -> str:
+def clean(message: str, secrets: Iterable[str] = (), *, most: int = LONGEST_MESSAGE) -> str:
     """A message of somebody else's: on one line, not too long, and without what is secret."""
     for secret in secrets:
         message = message.replace(secret, "***")
     line = " ".join(BEARER.sub("***", message).split())
-    return line if len(line) <= LONGEST_MESSAGE else line[:LONGEST_MESSAGE] + " ..."
+    return line if len(line) <= most else line[:most] + " ..."
 
 
 def as_cause(error: Exception, secrets: Sequence[str]) -> Exception | None:
@@ -133,21 +142,31 @@ def malformed() -> UnavailableError:
     return UnavailableError("Vertex AI gave an answer that cannot be read")
 
 
+def without_content(error: Exception) -> ValueError:
+    """What an SDK stumbled over, to be shown as a cause: its own words quote the answer."""
+    inner = error if isinstance(error, JSONDecodeError) else error.__cause__
+    place = f" at character {inner.pos}" if isinstance(inner, JSONDecodeError) else ""
+    return ValueError(f"{type(error).__name__}{place}")
+
+
 def request_id_of(headers: Mapping[str, str]) -> str | None:
     """The id by which the provider knows a request."""
     return next((headers[name] for name in REQUEST_IDS if name in headers), None)
 
 
 def retry_after_of(headers: Mapping[str, str]) -> float | None:
-    """Seconds until the provider wants to be asked again, told as such or as a date."""
-    told = headers.get("retry-after")
-    if told is None:
-        return None
+    """Seconds until the provider wants to be asked again, told as such or as a date; nonsense is ignored."""
+    told = headers.get("retry-after", "")
+    try:
+        return max(0.0, (parsedate_to_datetime(told) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return seconds_of(told)
+
+
+def seconds_of(told: str) -> float | None:
+    """A wait as it is told; None for what cannot be waited."""
     try:
         seconds = float(told)
     except ValueError:
-        try:
-            seconds = (parsedate_to_datetime(told) - datetime.now(UTC)).total_seconds()
-        except (ValueError, TypeError):
-            return None
-    return max(seconds, 0.0) if math.isfinite(seconds) else None
+        return None
+    return seconds if 0 <= seconds < math.inf else None

@@ -173,6 +173,7 @@ def _failure(error: Exception) -> Failure | None:
     details = error.details if isinstance(error, GoogleAPICallError) else ()
     kinds: dict[str, Any] = {type(detail).__name__: detail for detail in details}
     reason, wait, quota = (kinds.get(name) for name in ("ErrorInfo", "RetryInfo", "QuotaFailure"))
+    seconds = wait.retry_delay.ToNanoseconds() / 1e9 if wait else -1.0
     request_id = request_id_of(headers) or (
         kinds["RequestInfo"].request_id if "RequestInfo" in kinds else None
     )
@@ -181,8 +182,6 @@ def _failure(error: Exception) -> Failure | None:
         message=call.details() or "",
         reason=reason.reason if reason else "",
         quotas=tuple(str(violation) for violation in quota.violations) if quota else (),
-        retry_after_seconds=(
-            max(wait.retry_delay.ToNanoseconds() / 1e9, 0.0) if wait else retry_after_of(headers)
-        ),
+        retry_after_seconds=seconds if seconds >= 0 else retry_after_of(headers),
         request_id=request_id,
     )

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from ipaddress import ip_address
-from urllib.parse import urlsplit
 
 from whence.providers.errors import InputError
+from whence.providers.options import split_url
 
 GOOGLE = "aiplatform.googleapis.com"
 MULTI_REGIONS = ("us", "eu")
@@ -31,22 +30,8 @@ def place_of(endpoint: str | None, location: str) -> Place:
     if not re.fullmatch(r"[a-z0-9-]+", location):  # it becomes part of the host's name
         raise InputError(f"location {location!r}: write a region of Google Cloud, such as europe-west4")
     url = endpoint or f"https://{_google(location)}"
-    parts = urlsplit(url if "://" in url else f"https://{url}")
-    try:
-        port = parts.port
-    except ValueError:
-        port = 0
-    plain = parts.username is None and not parts.query and not parts.fragment
-    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or not plain:
-        raise InputError(
-            f"endpoint {url!r}: write https://HOST, or HOST:PORT, with no user, query or fragment"
-        )
-    secure = parts.scheme == "https"
-    if not secure and not _on_this_machine(parts.hostname):
-        raise InputError(
-            f"endpoint {url!r}: the record and an access token would cross the network in the clear; write "
-            "https://, as http:// is for addresses of this machine (127.0.0.1, localhost)"
-        )
+    parts = split_url("endpoint", url if "://" in url else f"https://{url}")
+    secure, port = parts.scheme == "https", parts.port
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return Place(
         url=f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path.rstrip('/')}",
@@ -88,10 +73,3 @@ def _google(location: str) -> str:
     return (
         f"aiplatform.{location}.rep.googleapis.com" if location in MULTI_REGIONS else f"{location}-{GOOGLE}"
     )
-
-
-def _on_this_machine(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -17,6 +17,7 @@ from whence.providers.base import Capabilities, Prices, Progress, Step, report
 from whence.providers.clients import ClientOfLoop
 from whence.providers.errors import InputError, MissingExtraError, UnavailableError
 from whence.providers.observations import Generation
+from whence.providers.options import require_limits, require_temperature, require_texts
 from whence.providers.prompt import Message, Prompt
 from whence.providers.turns import Turns
 from whence.providers.vertex.access import Access
@@ -41,6 +42,7 @@ TOLD_EVERY_SECONDS = 0.3
 CHARACTERS_PER_TOKEN = 4
 ENDPOINT = "GOOGLE_VERTEX_BASE_URL"
 """As Google's own SDK calls it."""
+MOST_TEMPERATURE = 2
 SEEDS = 2**31  # Vertex AI takes 32 bits, with a sign
 
 
@@ -78,10 +80,11 @@ class Vertex:
     ) -> None:
         if transport not in get_args(Wire):
             raise InputError(f"transport {transport!r}: it is one of {', '.join(get_args(Wire))}")
-        if max_in_flight < 1 or timeout_seconds <= 0 or deadline_seconds <= 0:
-            raise InputError("max_in_flight, timeout_seconds and deadline_seconds are greater than 0")
-        if not 0 <= temperature <= 2:
-            raise InputError(f"temperature {temperature:g}: it is from 0 to 2")
+        require_texts(model=model, project=project, location=location, endpoint=endpoint)
+        require_limits(
+            max_in_flight=max_in_flight, timeout_seconds=timeout_seconds, deadline_seconds=deadline_seconds
+        )
+        require_temperature(temperature, most=MOST_TEMPERATURE)
         if credentials is not None and not hasattr(credentials, "refresh"):
             raise InputError(
                 f"credentials is {type(credentials).__name__}; pass an object of google-auth, or leave it "
@@ -153,9 +156,10 @@ class Vertex:
                 retry_after_seconds=0.0,
                 request_id=error.request_id,
             ) from error.__cause__
-        if not reply.chosen and reply.text:  # a server that passes over what it was asked
-            logprobs = self._asks_logprobs = False
-        written = generation_of(reply, model=self.model, logprobs=logprobs)
+        passed_over = bool(reply.text) and not reply.chosen
+        written = generation_of(reply, model=self.model, logprobs=logprobs and not passed_over)
+        if passed_over:  # by a server that answers all the same; a refusal tells nothing of what it would do
+            self._asks_logprobs = False
         await report(
             progress, Step(stage="generate", done=written.output_tokens or _about(reply), total=max_tokens)
         )
@@ -209,9 +213,17 @@ def _question(
             "Vertex AI takes system messages before all others only; move them to the start, or make "
             "them user messages"
         )
+    said = [(ROLES[role], text) for role, text in turns[first:] if text.strip()]  # it takes no blank text
+    if not said:
+        raise InputError("no message to Vertex AI has any text but system messages; add a user message")
+    if said[-1][0] != "user":
+        raise InputError(
+            "the last message is the assistant's, and Gemini does not go on with an answer that is begun; "
+            "end with a user message"
+        )
     return Question(
-        system=tuple(text for _, text in turns[:first]),
-        turns=tuple((ROLES[role], text) for role, text in turns[first:]),
+        system=tuple(text for _, text in turns[:first] if text.strip()),
+        turns=tuple(said),
         max_tokens=max_tokens,
         temperature=temperature,
         seed=seed % SEEDS,

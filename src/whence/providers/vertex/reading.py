@@ -24,16 +24,21 @@ REFUSALS = (
 SPECIAL = re.compile(r"<[^<>\s]*>")
 """What the end of a turn is called where it is told as a token, such as <end_of_turn>."""
 ROUNDING_NATS = 1e-6
+LONGEST_NAME = 60
+"""Characters of what the API calls an ending, of which it may make new ones."""
 
 
 def generation_of(reply: Reply, *, model: str, logprobs: bool) -> Generation:
     """The whole reply as an answer. Raises RefusedError, UnavailableError, ProviderError."""
     said = f": {clean(reply.comment)}" if reply.comment else ""
+    blocked, finish = (clean(name, most=LONGEST_NAME) for name in (reply.blocked, reply.finish))
+    billed = {"prompt_tokens": reply.prompt_tokens or 0, "output_tokens": reply.output_tokens or 0}
     if reply.blocked:
         raise RefusedError(
-            f"Vertex AI blocked the prompt for {model} ({reply.blocked}){said}; change the prompt or the "
+            f"Vertex AI blocked the prompt for {model} ({blocked}){said}; change the prompt or the "
             "sources, or the safety settings of the project",
             request_id=reply.request_id,
+            **billed,
         )
     if not reply.answered:
         raise ProviderError(
@@ -45,11 +50,12 @@ def generation_of(reply: Reply, *, model: str, logprobs: bool) -> Generation:
         )
     if reply.finish in REFUSALS or reply.finish.startswith("IMAGE_"):
         raise RefusedError(
-            f"{model} ended its answer for {reply.finish}{said}; change the prompt or the sources",
+            f"{model} ended its answer for {finish}{said}; change the prompt or the sources",
             request_id=reply.request_id,
+            **billed,
         )
     if reply.finish not in FINISHES:
-        raise ProviderError(f"{model} ended its answer for {reply.finish}{said}", request_id=reply.request_id)
+        raise ProviderError(f"{model} ended its answer for {finish}{said}", request_id=reply.request_id)
     return Generation(
         text=reply.text,
         finish="stop" if reply.finish == "STOP" else "length",

@@ -23,6 +23,8 @@ from whence.providers.vertex.failures import (
     out_of_reach,
     request_id_of,
     retry_after_of,
+    seconds_of,
+    without_content,
 )
 from whence.providers.vertex.place import Model
 from whence.providers.vertex.wire import MOST_ALTERNATIVES, Gathered, Question, Reply
@@ -30,6 +32,15 @@ from whence.providers.vertex.wire import MOST_ALTERNATIVES, Gathered, Question, 
 TLS = httpx.create_ssl_context()
 """Made with the module, in the thread that imports it: to read the certificates takes a while, each time."""
 
+MALFORMED = (
+    UnknownApiResponseError,
+    JSONDecodeError,
+    pydantic.ValidationError,
+    TypeError,
+    LookupError,
+    AttributeError,
+)
+"""What the SDK raises at an answer of another shape."""
 STATUS_OF_HTTP = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
@@ -109,8 +120,8 @@ class RestTransport:
             yield
         except APIError as error:
             raise error_of(_failure(error), self._model, secrets) from as_cause(error, secrets)
-        except (UnknownApiResponseError, JSONDecodeError, pydantic.ValidationError) as error:
-            raise malformed() from as_cause(error, secrets)
+        except MALFORMED as error:
+            raise malformed() from without_content(error)
         except (httpx.HTTPError, httpx.StreamError) as error:
             raise out_of_reach(error, secrets) from as_cause(error, secrets)
         except GoogleAuthError as error:
@@ -183,7 +194,4 @@ def _status(error: APIError) -> str:
 
 def _seconds(duration: object) -> float | None:
     """Of a Duration in JSON, such as 1.5s."""
-    try:
-        return max(float(str(duration).removesuffix("s")), 0.0) if duration is not None else None
-    except ValueError:
-        return None
+    return seconds_of(duration.removesuffix("s")) if isinstance(duration, str) else None
