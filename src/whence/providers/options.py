@@ -36,7 +36,8 @@ def require_temperature(temperature: object, *, most: float) -> None:
 def split_url(name: str, url: str) -> SplitResult:
     """The parts of https://HOST[:PORT][/PATH], or of http:// on this machine; `name`: of the option.
 
-    http:// is for this machine alone, for what is sent holds the record and a key or token. Raises InputError.
+    http:// is for this machine alone, for what is sent holds the record and a key or token.
+    Raises InputError.
     """
     told = f"{name} {_shown(url)!r}"
     try:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from whence import CutError, Explainer, FakeProvider, RefusedError
 from whence.explain.ablation import Ablation, Mask
+from whence.explain.layout import Layout
 from whence.explain.methods.ablation import Estimate, Study
 from whence.explain.methods.lasso import Lasso, LassoOptions, fit
 from whence.explain.result import Access, Family, Unit
@@ -42,11 +43,16 @@ class Gappy(Value):
         self.lengths = np.ones(1)
         self._known, self._random = known, np.random.default_rng(seed)
 
+    @property
+    def layout(self) -> Layout:  # type: ignore[override]
+        raise NotImplementedError
+
     async def of(self, masks: Mask) -> Values:
         kept = masks.astype(np.float64)
-        nats = -40 + kept[:, list(BEST)] @ np.array(NATS) + self._random.normal(0, NOISE, len(masks))
+        nats: Values = -40 + kept[:, list(BEST)] @ np.array(NATS) + self._random.normal(0, NOISE, len(masks))
         nats[self._random.random(len(masks)) >= self._known] = math.nan
-        return nats[:, None]
+        found: Values = nats[:, None]
+        return found
 
 
 def estimated(known: float, seed: int) -> Estimate:
@@ -92,7 +98,7 @@ class Sensitive(FakeProvider):
 
     word = "alpha"
 
-    async def generate(self, prompt: Prompt, **options: Any) -> Generation:  # type: ignore[override]
+    async def generate(self, prompt: Prompt, **options: Any) -> Generation:
         text = prompt.turns()[-1].text
         if [cue for cue in CUES if f"{cue}." not in text] == [self.word]:
             raise RefusedError("not this", prompt_tokens=11, output_tokens=3)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import math
 import re
 import traceback
 from collections.abc import Callable
@@ -15,6 +17,7 @@ import httpx2
 import pytest
 from tests.servers.anthropic import API_KEY, AnthropicServer
 from tests.servers.faults import Fault
+from tests.servers.raw import RawServer
 
 from whence.providers.claude import Claude
 from whence.providers.claude.errors import translated
@@ -34,6 +37,7 @@ from whence.providers.errors import (
 from whence.providers.prompt import Prompt, Source, build_prompt
 
 Make = Callable[..., Claude]
+PLANTED = "Zebrapenicillin"
 
 
 def failure(provider: Claude, prompt: Prompt, expected: type[WhenceError]) -> Any:
@@ -86,6 +90,8 @@ def test_a_refusal_names_its_kind(claude: Make, server: AnthropicServer, prompt:
     error = failure(claude(), prompt, RefusedError)
     assert "(bio)" in str(error)
     assert error.request_id.startswith("req_")
+    assert (error.prompt_tokens, error.output_tokens) == (server.input_tokens, server.output_tokens)
+    assert error.prompt_tokens > 0
 
 
 @pytest.mark.parametrize("kind", ["rate_limit", "overloaded", "server_error"])
@@ -168,9 +174,20 @@ def test_a_key_that_no_header_can_hold_is_refused_without_being_shown(
     ("options", "words"),
     [
         ({"model": " "}, "name of a model"),
-        ({"max_in_flight": 0}, "greater than 0"),
-        ({"timeout_seconds": 0.0}, "greater than 0"),
-        ({"base_url": "localhost:80"}, "http:// or https://"),
+        ({"model": 5}, "model is int"),
+        ({"api_key": ["k"]}, "api_key is list"),
+        ({"max_in_flight": 0}, "max_in_flight=0: .* 1 or greater"),
+        ({"max_in_flight": 1.5}, "max_in_flight=1.5: .* whole number"),
+        ({"max_in_flight": True}, "max_in_flight"),
+        ({"timeout_seconds": 0.0}, "timeout_seconds=0.0: .* greater than 0"),
+        ({"timeout_seconds": math.nan}, "timeout_seconds=nan"),
+        ({"deadline_seconds": math.inf}, "deadline_seconds=inf"),
+        ({"deadline_seconds": "60"}, "deadline_seconds='60'"),
+        ({"temperature": "hot"}, "temperature='hot': it is a number from 0 to 1"),
+        ({"base_url": 5}, "base_url is int"),
+        ({"base_url": "localhost:80"}, "base_url 'localhost:80': write https://HOST"),
+        ({"base_url": "https://[bad"}, "write https://HOST"),
+        ({"base_url": "http://claude.example"}, "in the clear; write https://"),
         ({"location": "europe-west1"}, "give project="),
         ({"project": "p", "api_key": "k"}, "takes no api_key"),
         ({"project": "p"}, "location=, or set the environment variable CLOUD_ML_REGION"),
@@ -180,6 +197,53 @@ def test_a_key_that_no_header_can_hold_is_refused_without_being_shown(
 def test_options_that_cannot_be_meant_are_refused_at_once(options: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
         Claude(**{"model": "claude-sonnet-5-5", **options})
+
+
+def test_a_place_in_the_clear_is_refused_wherever_it_is_named_and_its_password_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch, prompt: Prompt
+) -> None:
+    place = "http://user:word@claude.example/v1?key=word"
+    with pytest.raises(InputError, match=r"base_url 'claude\.example/v1'") as caught:
+        Claude("claude", api_key=API_KEY, base_url=place)
+    assert "word" not in str(caught.value)
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", "http://claude.example")
+    error = failure(Claude("claude", api_key=API_KEY), prompt, InputError)
+    assert "in the clear" in str(error)
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [PLANTED],
+        [
+            {"type": "message_start", "message": {"id": "m", "content": [], "usage": {"input_tokens": 1}}},
+            {
+                "type": "content_block_start",
+                "index": 0,
+                "content_block": {"type": "tool_use", "id": "t", "name": "n", "input": {}},
+            },
+            {
+                "type": "content_block_delta",
+                "index": 0,
+                "delta": {"type": "input_json_delta", "partial_json": f'{{"a": {PLANTED}'},
+            },
+        ],
+    ],
+)
+def test_an_answer_of_another_shape_may_pass_and_is_not_shown_in_the_traceback(
+    prompt: Prompt, events: list[Any]
+) -> None:
+    with RawServer() as server:
+        server.media_type = "text/event-stream"
+        server.body = "".join(
+            f"event: {event['type']}\ndata: {json.dumps(event)}\n\n"
+            if isinstance(event, dict)
+            else f"event: message_start\ndata: {{{event}\n\n"
+            for event in events
+        )
+        error = failure(Claude("claude", api_key=API_KEY, base_url=server.url), prompt, UnavailableError)
+    assert "cannot be read" in str(error)
+    assert PLANTED not in "".join(traceback.format_exception(error))
 
 
 def told(status: int, message: str | None, *, headers: dict[str, str] | None = None) -> WhenceError:
@@ -264,6 +328,5 @@ def test_a_refusal_for_size_without_numbers_is_counted_where_the_limit_is_known(
 
 @pytest.mark.parametrize("error", [ValueError("x"), AttributeError("x"), KeyError("x")])
 def test_what_the_sdk_stumbles_over_in_an_answer_may_pass(error: Exception) -> None:
-    with pytest.raises(UnavailableError, match="cannot be read") as caught, translated("claude-x"):
+    with pytest.raises(UnavailableError, match="cannot be read"), translated("claude-x"):
         raise error
-    assert caught.value.__cause__ is error

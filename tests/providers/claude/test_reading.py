@@ -89,12 +89,19 @@ def test_an_ending_that_is_not_understood_is_an_error(stop_reason: str | None) -
         read([said("One.")], stop_reason=stop_reason)
 
 
+def test_of_a_long_ending_only_the_beginning_is_told() -> None:
+    with pytest.raises(ProviderError) as caught:
+        read([], stop_reason="long" * 99)
+    assert len(str(caught.value)) < 160
+
+
 @pytest.mark.parametrize(("category", "words"), [("bio", "bio"), (None, "no category given")])
 def test_a_refusal_says_of_what_kind_it_is(category: str | None, words: str) -> None:
     details = {"type": "refusal", "category": category, "explanation": None}
     with pytest.raises(RefusedError, match=words) as caught:
         read([], stop_reason="refusal", stop_details=details)
     assert caught.value.request_id == "req_1"
+    assert (caught.value.prompt_tokens, caught.value.output_tokens) == (235, 7)
 
 
 def test_a_citation_is_of_the_exact_characters_of_answer_and_source() -> None:

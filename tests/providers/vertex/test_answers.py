@@ -22,7 +22,7 @@ from tests.servers.vertex_grpc import VertexGrpcServer
 from whence.providers.base import Counts, Prices, Provider, Step
 from whence.providers.errors import InputError, UnavailableError
 from whence.providers.observations import Generation
-from whence.providers.prompt import Message, Prompt, Source, build_prompt
+from whence.providers.prompt import Message, Prompt, Role, Source, build_prompt
 from whence.providers.vertex import Vertex
 
 AnyServer = VertexServer | VertexGrpcServer
@@ -129,15 +129,36 @@ def test_the_request_says_what_was_asked_and_nothing_else(server: AnyServer, ver
     assert server.seen[-1].body["generationConfig"] == {"maxOutputTokens": 7, "temperature": 0.0, "seed": 0}
 
 
-def test_a_system_message_after_others_is_refused_before_anything_is_asked(
-    server: AnyServer, vertex: Make
+@pytest.mark.parametrize(
+    ("messages", "words"),
+    [
+        ([("user", "Hello."), ("system", "Be brief.")], "move them to the start"),
+        ([("system", "Hello."), ("user", " ")], "add a user message"),
+        ([("user", "Hello."), ("assistant", "Good")], "end with a user message"),
+    ],
+)
+def test_a_conversation_that_gemini_does_not_take_is_refused_before_anything_is_asked(
+    server: AnyServer, vertex: Make, messages: list[tuple[str, str]], words: str
 ) -> None:
-    prompt = Prompt(
-        messages=(Message(role="user", content="Hello."), Message(role="system", content="Be brief."))
-    )
-    with pytest.raises(InputError, match="move them to the start"):
+    prompt = Prompt(messages=tuple(Message(role=role, content=said) for role, said in messages))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=words):
         answer(vertex(), prompt)
+    with pytest.raises(InputError, match=words):
+        anyio.run(vertex().count_tokens, prompt)
     assert server.seen == []
+
+
+def test_blank_texts_are_not_sent_for_the_api_refuses_them(vertex: Make) -> None:
+    said: list[tuple[Role, str]] = [
+        ("system", " \n"),
+        ("user", "Hello."),
+        ("assistant", ""),
+        ("user", "Sum up."),
+    ]
+    blank = Prompt(messages=tuple(Message(role=role, content=text) for role, text in said))
+    plain = Prompt(messages=tuple(message for message in blank.messages if str(message.content).strip()))
+    assert answer(vertex(), blank, max_tokens=5) == answer(vertex(), plain, max_tokens=5)
+    assert anyio.run(vertex().count_tokens, blank) == anyio.run(vertex().count_tokens, plain)
 
 
 def test_what_it_can_do_is_found_out_once_and_for_nothing(server: AnyServer, vertex: Make) -> None:

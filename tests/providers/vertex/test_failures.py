@@ -15,6 +15,7 @@ from google.genai.errors import APIError
 from google.oauth2.credentials import Credentials
 from tests.servers.faults import Fault, Kind
 from tests.servers.google_credentials import ACCESS_TOKEN
+from tests.servers.raw import RawServer
 from tests.servers.vertex import VertexServer
 from tests.servers.vertex_grpc import VertexGrpcServer
 
@@ -33,7 +34,7 @@ from whence.providers.errors import (
 from whence.providers.observations import Generation
 from whence.providers.prompt import Prompt, build_prompt
 from whence.providers.vertex import Vertex
-from whence.providers.vertex.failures import Failure, clean, error_of, retry_after_of
+from whence.providers.vertex.failures import Failure, LogprobsRefusedError, clean, error_of, retry_after_of
 from whence.providers.vertex.place import Model, place_of
 from whence.providers.vertex.rest import _failure
 
@@ -79,9 +80,9 @@ def test_what_the_api_refuses_is_an_error_with_its_cause(
         answer(provider, prompt)
     error = caught.value
     assert type(error) is kind_of_error
-    told = isinstance(server, VertexServer) or kind != "malformed_json"  # gRPC keeps that one to itself
+    own = kind != "malformed_json"  # what the SDK says of that one quotes the answer
     assert type(error.__cause__).__module__.partition(".")[0] in (
-        ("google", "httpx", "json") if told else ("builtins",)
+        ("google", "httpx") if own else ("builtins",)
     )
     assert ACCESS_TOKEN not in str(error)
     assert prompt.sources[0].text[:20] not in str(error)
@@ -116,7 +117,60 @@ def test_a_refusal_is_named(
     server.faults.append(Fault(kind="refusal"))
     with pytest.raises(RefusedError, match=rf"{says}.*request answer-\d+") as caught:
         answer(vertex(logprobs=logprobs), prompt)
-    assert caught.value.request_id is not None
+    error = caught.value
+    assert error.request_id is not None
+    assert (error.prompt_tokens, error.output_tokens) == (server.input_tokens, server.output_tokens)
+    assert error.prompt_tokens > 0
+
+
+PLANTED = "Zebrapenicillin"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f'{{"candidates": {PLANTED}',
+        f'{{"candidates": [{{"content": {{"parts": [{{"text": {{"a": "{PLANTED}"}}}}]}}}}]}}',
+        f'{{"candidates": [["{PLANTED}"]]}}',
+        "5",
+    ],
+)
+def test_an_answer_of_another_shape_may_pass_and_is_not_shown_in_the_traceback(
+    prompt: Prompt, body: str
+) -> None:
+    with RawServer() as server:
+        for logprobs in (True, False):
+            server.body = body if logprobs else f"data: {body}\n\n"
+            provider = Vertex(
+                "gemini-2.5-flash",
+                project="p",
+                credentials=Credentials(token=ACCESS_TOKEN),  # type: ignore[no-untyped-call]
+                endpoint=server.url,
+                logprobs=logprobs,
+            )
+            with pytest.raises(UnavailableError, match="cannot be read") as caught:
+                answer(provider, prompt)
+            assert PLANTED not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_refused_answer_without_log_probabilities_does_not_end_the_asking_for_them(prompt: Prompt) -> None:
+    with RawServer() as server:
+        provider = Vertex(
+            "gemini-2.5-flash",
+            project="p",
+            credentials=Credentials(token=ACCESS_TOKEN),  # type: ignore[no-untyped-call]
+            endpoint=server.url,
+        )
+        low = '{"content": {"parts": [{"text": "Low"}]}, "finishReason": "%s"}'
+        said = f'{{"totalTokens": 1, "candidates": [{low}]}}'
+        for finish, error in (("SAFETY", RefusedError), ("OTHER", ProviderError)):
+            server.body = said % finish
+            with pytest.raises(error):
+                answer(provider, prompt)
+            assert anyio.run(provider.capabilities).writes_logprobs
+        server.body = said % "STOP"
+        assert answer(provider, prompt).tokens is None
+        assert not anyio.run(provider.capabilities).writes_logprobs
 
 
 @pytest.mark.parametrize("logprobs", [True, False])
@@ -214,7 +268,7 @@ def test_the_whole_traceback_of_an_error_of_ours_shows_no_token(
 
 def rest_error(
     status: int, error: dict[str, object] | None = None, headers: dict[str, str] | None = None
-) -> WhenceError:
+) -> WhenceError | LogprobsRefusedError:
     """What becomes of an answer of that status, as google-genai raises it."""
     response = httpx.Response(
         status, headers=headers, **({"json": {"error": error}} if error else {"text": "<html>Oh</html>"})
@@ -240,6 +294,10 @@ def test_a_quota_of_the_minute_is_waited_for_and_one_of_the_day_is_not() -> None
     minute = rest_error(429, quota("RequestsPerMinute", wait="36.5s"))
     assert isinstance(minute, RateLimitError)
     assert (minute.retry_after_seconds, minute.request_id) == (36.5, "r-1")
+    for useless in ("nans", "infs", "-3s", "soon"):
+        error = rest_error(429, quota("RequestsPerMinute", wait=useless), {"retry-after": "7"})
+        assert isinstance(error, RateLimitError)
+        assert error.retry_after_seconds == 7
     assert isinstance(rest_error(429, quota("RequestsPerDay", wait="36.5s")), QuotaError)
     assert isinstance(rest_error(429, quota("Requests")), QuotaError)
 
@@ -275,11 +333,32 @@ def test_each_status_is_an_error_of_its_kind(status: str, message: str, kind: ty
         assert message.rstrip(".") in str(error)
 
 
+@pytest.mark.parametrize(
+    ("message", "refused"),
+    [
+        ("Logprobs is not supported for the current model.", True),
+        ("`response_logprobs` is unsupported", True),
+        ("Log probabilities are not available for this model", True),
+        ("The logprobs parameter is currently disabled.", True),
+        ("This model doesn't support responseLogprobs.", True),
+        ("logprobs value 20 is not supported", False),
+        ("The model does not support logprobs values above 5", False),
+        ("Streaming is not supported with logprobs", False),
+        ("logprobs is supported; seed is not supported", False),
+    ],
+)
+def test_log_probabilities_are_given_up_where_they_and_nothing_else_are_refused(
+    message: str, refused: bool
+) -> None:
+    error = error_of(Failure(status="INVALID_ARGUMENT", message=message), MODEL, ())
+    assert isinstance(error, LogprobsRefusedError) == refused
+
+
 def test_waits_are_read_as_seconds_or_as_a_date() -> None:
     later = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
     assert retry_after_of({"retry-after": later}) == pytest.approx(30, abs=2)
-    assert retry_after_of({"retry-after": "-3"}) == 0
-    for useless in ("soon", "nan", "inf", ""):
+    assert retry_after_of({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0
+    for useless in ("soon", "-3", "nan", "inf", ""):
         assert retry_after_of({"retry-after": useless}) is None
     assert retry_after_of({}) is None
 

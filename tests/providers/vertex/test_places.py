@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -153,6 +154,8 @@ def test_a_place_is_asked_by_tls_unless_it_is_on_this_machine_and_says_otherwise
         {"endpoint": "https://user:word@vertex.example"},
         {"endpoint": "https://vertex.example?x=1"},
         {"endpoint": "https://"},
+        {"endpoint": "https://[bad"},
+        {"endpoint": 5},
         {"endpoint": "127.0.0.1:port"},
         {"location": "evil.example/"},
         {"project": "p/../q"},
@@ -160,15 +163,23 @@ def test_a_place_is_asked_by_tls_unless_it_is_on_this_machine_and_says_otherwise
         {"model": "gemini?x"},
         {"model": ""},
         {"transport": "http"},
+        {"model": 5},
         {"max_in_flight": 0},
+        {"max_in_flight": 1.5},
         {"timeout_seconds": 0},
+        {"timeout_seconds": math.nan},
+        {"deadline_seconds": math.inf},
+        {"deadline_seconds": "60"},
         {"temperature": 3},
+        {"temperature": "hot"},
         {"credentials": "key.json"},
     ],
 )
 def test_options_that_make_no_sense_or_lead_elsewhere_are_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(InputError):
+    (name,) = options
+    with pytest.raises(InputError, match=name) as caught:
         Vertex(**{"model": "gemini-2.5-flash", "project": "p", **options})
+    assert "user:word" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,7 @@ def test_of_two_tokens_that_read_alike_the_more_probable_is_told() -> None:
         ({"blocked": "JAILBREAK", "answered": False}, RefusedError, "JAILBREAK"),
         ({"finish": "MALFORMED_FUNCTION_CALL"}, ProviderError, "MALFORMED_FUNCTION_CALL"),
         ({"finish": "A_NEW_ONE"}, ProviderError, "A_NEW_ONE"),
+        ({"finish": "LONG" * 99}, ProviderError, r" (LONG){15} \.\.\."),
         ({"finish": ""}, UnavailableError, "before it was finished"),
         ({"finish": "", "answered": False}, ProviderError, "no reason"),
     ],

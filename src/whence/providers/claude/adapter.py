@@ -46,11 +46,11 @@ class Claude:
     """A Claude model: `Claude("claude-sonnet-5-5")`, or with `project` on Vertex AI.
 
     `api_key`: by default what Anthropic's SDK finds, such as the environment variable ANTHROPIC_API_KEY.
-    `base_url`: of another server that speaks the same protocol; http:// is for this machine alone. `project`, `location`: of Google Cloud, the
-    location by default from CLOUD_ML_REGION; `credentials`: Google's, by default the application default
-    ones. `temperature`: for models that still take one (up to 4.6); newer ones refuse it, so by default none
-    is sent. `prices`: as you pay. `max_in_flight`: calls at once. `timeout_seconds`: of one attempt;
-    `deadline_seconds`: of a call with all its attempts.
+    `base_url`: of another server that speaks the same protocol, http:// for this machine alone. `project`,
+    `location`: of Google Cloud, the location by default from CLOUD_ML_REGION; `credentials`: Google's, by
+    default the application default ones. `temperature`: for models that still take one (up to 4.6), from 0
+    to 1; newer ones refuse it, so by default none is sent. `prices`: as you pay. `max_in_flight`: calls at
+    once. `timeout_seconds`: of one attempt; `deadline_seconds`: of a call with all its attempts.
 
     Raises InputError, MissingExtraError.
     """

@@ -51,7 +51,7 @@ TOO_LONG = re.compile("prompt is too long|exceeds? (the )?context limit", re.IGN
 LENGTHS = re.compile(r"(?P<tokens>\d+)(?: tokens)?(?: \+ (?P<reserved>\d+))? > (?P<limit>\d+)")
 """As in `213 tokens > 200 maximum`, and with the tokens kept for an answer `188 + 20 > 200`."""
 MALFORMED = (ValueError, TypeError, LookupError, AttributeError)
-"""What the SDK, which does not validate, raises at an answer of another shape, and may quote it: no cause."""
+"""What the SDK, which does not validate, raises at an answer of another shape."""
 LONGEST_MESSAGE = 300
 """Characters of what the API says that an error repeats."""
 
@@ -64,8 +64,10 @@ def translated(model: str, *, request_id: str | None = None) -> Iterator[None]:
     except WhenceError:
         raise
     except Exception as error:
-        translation = _translation(error, model, request_id)
-        raise translation from (None if isinstance(error, MALFORMED) else error)
+        ours = _translation(error, model, request_id)
+        if isinstance(error, MALFORMED) and not _is_of_google(error):
+            raise ours from None  # its words may be those of the answer
+        raise ours from error
 
 
 @contextmanager
@@ -99,13 +101,17 @@ def _translation(error: Exception, model: str, request_id: str | None) -> Whence
         return UnavailableError("the connection to Claude's API failed", request_id=request_id)
     if isinstance(error, CredentialsError | WorkloadIdentityError):
         return AuthenticationError(f"no credentials for Claude: {error}. A key is given by {GIVE_KEY}")
-    if type(error).__module__ == "google.auth.exceptions":
+    if _is_of_google(error):
         return _of_google(error)
     if isinstance(error, MALFORMED):
         return UnavailableError(
             f"the answer of Claude's API cannot be read ({type(error).__name__})", request_id=request_id
         )
     return ProviderError(f"the client of Claude's API failed ({type(error).__name__})", request_id=request_id)
+
+
+def _is_of_google(error: Exception) -> bool:
+    return type(error).__module__ == "google.auth.exceptions"
 
 
 def _of_google(error: Exception) -> WhenceError:
@@ -121,10 +127,10 @@ def _of_google(error: Exception) -> WhenceError:
 
 
 def _of_status(error: APIStatusError, model: str) -> WhenceError:
-    error.args = (_without_key(error, str(error)),)  # it is shown in tracebacks, as the cause
     request_id = error.request_id
     status = error.status_code if error.status_code >= 400 else STATUSES.get(str(error.type), 500)
     said = _without_key(error, _message(error))[:LONGEST_MESSAGE] or f"status {status}"
+    error.args = (said,)  # it is shown in tracebacks, as the cause
     retry_after_seconds = _retry_after_seconds(error.response.headers)
     lengths = LENGTHS.search(said) if is_too_long(error) else None
     if lengths is not None:

@@ -41,8 +41,12 @@ SPENT = re.compile(r"per ?day|plan and billing", re.IGNORECASE)
 BEARER = re.compile(r"(Bearer\s+|ya29\.)[^\s'\",;]+")
 
 
-class LogprobsRefusedError(ProviderError):
-    """The model does not tell log-probabilities."""
+class LogprobsRefusedError(Exception):
+    """The model does not tell log-probabilities; never seen outside this adapter."""
+
+    def __init__(self, message: str, *, request_id: str | None = None) -> None:
+        super().__init__(message)
+        self.request_id = request_id
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +91,7 @@ def _shows(error: Exception, secrets: Sequence[str]) -> bool:
     return any(secret in shown for secret in secrets)
 
 
-def error_of(failure: Failure, model: Model, secrets: Iterable[str]) -> WhenceError:
+def error_of(failure: Failure, model: Model, secrets: Iterable[str]) -> WhenceError | LogprobsRefusedError:
     """Ours for a failure."""
     status, request_id = failure.status, failure.request_id
     said = clean(failure.message, secrets) or "no message"
@@ -157,10 +161,13 @@ def request_id_of(headers: Mapping[str, str]) -> str | None:
 def retry_after_of(headers: Mapping[str, str]) -> float | None:
     """Seconds until the provider wants to be asked again, told as such or as a date; nonsense is ignored."""
     told = headers.get("retry-after", "")
+    seconds = seconds_of(told)
+    if seconds is not None:
+        return seconds
     try:
         return max(0.0, (parsedate_to_datetime(told) - datetime.now(UTC)).total_seconds())
     except (ValueError, TypeError):
-        return seconds_of(told)
+        return None
 
 
 def seconds_of(told: str) -> float | None:

@@ -25,6 +25,7 @@ from whence.providers.errors import WhenceError
 from whence.providers.vertex.access import Access, refused
 from whence.providers.vertex.failures import (
     Failure,
+    LogprobsRefusedError,
     as_cause,
     error_of,
     malformed,
@@ -117,7 +118,7 @@ class GrpcTransport:
         except GoogleAuthError as error:
             raise refused(error) from error
 
-    def _error_of(self, error: Exception) -> WhenceError:
+    def _error_of(self, error: Exception) -> WhenceError | LogprobsRefusedError:
         failure = _failure(error)
         if failure is None:
             return out_of_reach(error, self._access.secrets)

@@ -32,7 +32,8 @@ def place_of(endpoint: str | None, location: str) -> Place:
     url = endpoint or f"https://{_google(location)}"
     parts = split_url("endpoint", url if "://" in url else f"https://{url}")
     secure, port = parts.scheme == "https", parts.port
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    name = parts.hostname or ""
+    host = f"[{name}]" if ":" in name else name
     return Place(
         url=f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path.rstrip('/')}",
         target=f"{host}:{port or (443 if secure else 80)}",
