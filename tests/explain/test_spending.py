@@ -105,7 +105,7 @@ def test_best_passages_that_were_not_removed_one_by_one_are_told_of(
         .explain("Go.", sources=[TEXT], method="lasso", budget=budget, stop_early=False)
         .results[0]
     )
-    told = any("not all of the best passages" in caveat for caveat in result.caveats)
+    told = any("Not all of the best passages" in caveat for caveat in result.caveats)
     confirmed = {item.segment for item in result.confirmations}
     assert told != complete or len(confirmed) == 8
 
