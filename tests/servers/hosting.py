@@ -94,6 +94,8 @@ class Server(ABC):
             log_level=100,  # above all: it logs each connection that is cut on purpose
             backlog=IN_FLIGHT,
             timeout_graceful_shutdown=1,
+            # A connection that is closed while a call is on its way loses the call, which nobody counts here.
+            timeout_keep_alive=600,
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, args=([listener],), daemon=True)
