@@ -186,8 +186,10 @@ def measure(seeds: Sequence[int], wanted: Sequence[str]) -> tuple[dict[str, Row]
                 except (BudgetError, CutError):
                     continue
                 ended = time.process_time() + sum(wall.saved_seconds for wall in walls.values())
-                for result, name in enumerate(way.rows):
-                    rows[name].add(explanation, result, record)
+                units = [result.scores.unit for result in explanation.results]
+                for name in way.rows:
+                    unit = name.rpartition(" ")[2]  # of two results; which comes first depends on the design
+                    rows[name].add(explanation, units.index(unit) if unit in units else 0, record)
                     if way.explainer not in wires:
                         rows[name].seconds.append(ended - began)
         return dict(rows), sum(wire.compared for wire in wires.values())
