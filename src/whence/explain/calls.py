@@ -45,8 +45,9 @@ class Calls:
 
     Calls that are the same are made once. A TemporaryError is tried again: after the time that the provider
     names, else after a growing, random one, up to the deadline of the provider's capabilities (see `Pace`).
-    `spent`: every attempt that was not too long, and the tokens of those that were answered. `total`: the
-    calls expected. `longest_tokens`: the most that a prompt may have, where longer ones are shortened.
+    `spent`: every attempt that was not too long, and the tokens of those that were answered or refused.
+    `total`: the calls expected. `longest_tokens`: the most that a prompt may have, where longer ones are
+    shortened.
     """
 
     provider: Provider
@@ -116,11 +117,8 @@ class Calls:
 
     async def count_cited(self, prompt: Prompt, passages: Passages) -> int:
         """Tokens of a prompt whose passages can be cited; nobody else's count has their markup."""
-        key = b"cited" + _said(prompt)
-        if key not in self._counts:
-            ask = partial(cast("Cites", self.provider).count_cited_tokens, prompt, passages)
-            self._counts[key] = await self._paid(ask, Spending(), lambda _: (0, 0))
-        return self._counts[key]
+        ask = partial(cast("Cites", self.provider).count_cited_tokens, prompt, passages)
+        return await self._counted(b"cited" + _said(prompt), ask)
 
     async def regenerate(
         self, prompts: Sequence[Prompt], *, max_tokens: int, seeds: Sequence[int]
@@ -184,13 +182,14 @@ class Calls:
         return said, None if self.capabilities.deterministic else seed
 
     async def _count(self, prompt: Prompt) -> int:
-        key = _said(prompt)
+        if not isinstance(self.provider, Counts):
+            return _estimated(prompt)
+        return await self._counted(_said(prompt), partial(self.provider.count_tokens, prompt))
+
+    async def _counted(self, key: bytes, ask: Callable[[], Awaitable[int]]) -> int:
+        """What the provider counts, which costs nothing; asked once."""
         if key not in self._counts:
-            if isinstance(self.provider, Counts):
-                ask = partial(self.provider.count_tokens, prompt)
-                self._counts[key] = await self._paid(ask, Spending(), lambda _: (0, 0))
-            else:
-                self._counts[key] = _estimated(prompt)
+            self._counts[key] = await self._paid(ask, Spending(), lambda _: (0, 0))
         return self._counts[key]
 
     def _most(self, max_tokens: int) -> Spending:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+from typing import Literal
 
 from whence.providers.errors import ProviderError, RefusedError, UnavailableError
 from whence.providers.observations import Generation, WrittenToken
 from whence.providers.vertex.failures import clean
 from whence.providers.vertex.wire import Choice, Reply
 
-FINISHES = {"STOP": "stop", "MAX_TOKENS": "length"}
+FINISHES: dict[str, Literal["stop", "length"]] = {"STOP": "stop", "MAX_TOKENS": "length"}
 REFUSALS = (
     "SAFETY",
     "RECITATION",
@@ -58,7 +59,7 @@ def generation_of(reply: Reply, *, model: str, logprobs: bool) -> Generation:
         raise ProviderError(f"{model} ended its answer for {finish}{said}", request_id=reply.request_id)
     return Generation(
         text=reply.text,
-        finish="stop" if reply.finish == "STOP" else "length",
+        finish=FINISHES[reply.finish],
         prompt_tokens=reply.prompt_tokens,
         output_tokens=reply.output_tokens,
         tokens=_tokens(reply, model) if logprobs else None,
