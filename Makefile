@@ -56,7 +56,7 @@ clean: ## remove what the tools and the demo left behind; keeps .venv
 
 .venv/.dev: pyproject.toml constraints.txt | .venv
 	@echo 'Installing into .venv: a few minutes the first time.'
-	$(PIP) install -c constraints.txt -e '.[huggingface,claude,vertex,server,dev]'
+	$(PIP) install -c constraints.txt -e '.[huggingface,ollama,claude,vertex,server,dev]'
 	@touch .venv/.demo $@
 
 # Without npm, or without the network, the tests that need it are skipped, and say why.

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from whence.providers.errors import WhenceError as WhenceError
     from whence.providers.fake import FakeProvider as FakeProvider
     from whence.providers.huggingface import HuggingFace as HuggingFace
+    from whence.providers.ollama import Ollama as Ollama
     from whence.providers.prompt import Message as Message
     from whence.providers.prompt import Source as Source
     from whence.providers.vertex import Vertex as Vertex
@@ -98,6 +99,7 @@ _HOMES = {
     "HuggingFace": "whence.providers.huggingface",
     "KeepAttention": "whence.explain.keeper",
     "Message": "whence.providers.prompt",
+    "Ollama": "whence.providers.ollama",
     "Passage": "whence.explain.schema",
     "Plan": "whence.explain.plan",
     "Prices": "whence.providers.base",
@@ -111,7 +113,7 @@ _HOMES = {
     **dict.fromkeys(_ERRORS, "whence.providers.errors"),
 }
 
-_ADAPTERS = {"Claude": "claude", "HuggingFace": "huggingface", "Vertex": "vertex"}
+_ADAPTERS = {"Claude": "claude", "HuggingFace": "huggingface", "Ollama": "ollama", "Vertex": "vertex"}
 """Names that need an optional package, by that of the registry's entry, which knows its pip command."""
 
 __all__ = ["__version__", *sorted(_HOMES)]

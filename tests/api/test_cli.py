@@ -196,10 +196,15 @@ def test_a_reader_who_leaves_early_gets_no_traceback(program: list[str], argumen
 # The other commands.
 
 
-def test_models_names_every_provider_on_a_line_of_its_own(whence: Run) -> None:
+def test_models_names_every_provider_on_a_line_of_its_own(
+    whence: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
     done = whence("models")
     assert (done.returncode, done.stderr) == (0, "")
-    lines = done.stdout.splitlines()
+    providers, _, held = done.stdout.partition("\n\n")
+    assert held.startswith("ollama: no Ollama answers at http://127.0.0.1:9;")
+    lines = providers.splitlines()
     names = [f"{name}:NAME" if entry.takes_model else name for name, entry in PROVIDERS.items()]
     assert [line.split()[0] for line in lines[1:]] == names
     assert all(line.split()[-1] == "yes" for line in lines[1:])

@@ -22,7 +22,7 @@ from tests.servers.hosting import Server
 import whence
 from whence import FakeProvider, UnavailableError
 from whence.explain.plan import serves
-from whence.providers.base import Capabilities, Counts, Provider
+from whence.providers.base import Capabilities, Provider
 from whence.providers.prompt import build_prompt
 
 PAGES = Path(__file__).parents[2] / "docs" / "providers"
@@ -67,7 +67,7 @@ TELLS: dict[str, Callable[[Provider, Capabilities], str]] = {
     "log-probabilities of a given output": lambda _, can: _yes(can.scores),
     "log-probabilities of its own words": lambda _, can: _yes(can.writes_logprobs),
     "citations": lambda _, can: _yes(can.cites),
-    "counts tokens for nothing": lambda provider, _: _yes(isinstance(provider, Counts)),
+    "counts tokens for nothing": lambda _, can: _yes(can.counts),
     "tells its context": lambda _, can: _yes(can.context_tokens is not None),
     "calls at once": lambda _, can: str(can.max_in_flight),
     "deterministic": lambda _, can: _yes(can.deterministic),

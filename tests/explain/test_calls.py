@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import anyio
@@ -19,7 +19,7 @@ from whence.explain.calls import BYTES_PER_TOKEN, STAGE, TEMPLATE_TOKENS, Calls
 from whence.explain.engine import explain
 from whence.explain.request import Request
 from whence.explain.schema import Explanation
-from whence.providers.base import Access, Prices, Progress, Provider, Step
+from whence.providers.base import Access, Capabilities, Prices, Progress, Provider, Step
 from whence.providers.errors import (
     BudgetError,
     InputError,
@@ -476,8 +476,10 @@ def test_calls_and_tokens_are_counted_as_the_provider_says() -> None:
 def test_counting_a_prompt_is_no_call_and_without_a_counter_characters_are() -> None:
     class Countless:
         name = model = "countless"
-        capabilities = FakeProvider().capabilities
         generate = FakeProvider().generate
+
+        async def capabilities(self) -> Capabilities:
+            return replace(await FakeProvider().capabilities(), counts=False)
 
     async def work() -> None:
         (one,) = prompts(1)

@@ -311,8 +311,10 @@ def test_prices_come_from_the_provider_and_are_of_the_planned_tokens() -> None:
 def test_a_prompt_that_cannot_be_counted_is_estimated_and_said_to_be() -> None:
     class Countless:
         name = model = "countless"
-        capabilities = FakeProvider(access="text").capabilities
         generate = FakeProvider(access="text").generate
+
+        async def capabilities(self) -> Capabilities:
+            return replace(await FakeProvider(access="text").capabilities(), counts=False)
 
     plan = Explainer(Countless()).plan("Go.", **asked(method="lasso"))
     assert not plan.counted

@@ -14,8 +14,9 @@ import pytest
 from whence import Explainer
 from whence.explain.calls import Calls
 from whence.explain.schema import TargetKind
+from whence.explain.scored import LogProbability, output_tokens
 from whence.explain.scorers import get_scorer
-from whence.explain.values import REPEATS, LogProbability, Similarity, output_tokens
+from whence.explain.values import REPEATS, Similarity
 from whence.providers.base import Progress, Provider
 from whence.providers.errors import CutError, InputError, ProviderError
 from whence.providers.fake import FakeProvider, Rule

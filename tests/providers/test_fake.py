@@ -305,7 +305,7 @@ def test_access_decides_what_can_be_seen(access: Access, expected: Capabilities)
     provider = FakeProvider(access=access)
     capabilities = anyio.run(provider.capabilities)
     assert replace(capabilities, refused={}, layers=(), heads=0) == replace(
-        expected, deterministic=True, max_in_flight=4, deadline_seconds=60.0
+        expected, counts=True, deterministic=True, max_in_flight=4, deadline_seconds=60.0
     )
     assert set(capabilities.refused) == {"rollout", "value_weighted"}
     assert generate(provider, prompt_of(CUES)).text == OUTPUT

@@ -14,9 +14,11 @@ from whence.providers.claude import Claude
 from whence.providers.errors import InputError, MissingExtraError, UnknownProviderError
 from whence.providers.fake import FakeProvider
 from whence.providers.huggingface import HuggingFace
+from whence.providers.ollama import Ollama
 from whence.providers.registry import PROVIDERS, Entry, installed, load_attribute, resolve
 from whence.providers.vertex import Vertex
 
+NOBODY = "127.0.0.1:9"
 DEMO = str(files("whence.demo") / "model")
 
 
@@ -27,6 +29,7 @@ DEMO = str(files("whence.demo") / "model")
         ("demo", HuggingFace, "demo"),
         (f"huggingface:{DEMO}", HuggingFace, DEMO),
         ("huggingface:org/model:with:colons", HuggingFace, "org/model:with:colons"),
+        ("ollama:hf.co/org/repo:Q8_0", Ollama, "hf.co/org/repo:Q8_0"),
         ("claude:claude-sonnet-5-5", Claude, "claude-sonnet-5-5"),
         ("vertex:gemini-2.5-flash", Vertex, "gemini-2.5-flash"),
     ],
@@ -48,7 +51,7 @@ def test_every_factory_is_there_and_every_entry_says_what_it_is(name: str) -> No
 
 
 def test_the_tests_above_know_every_provider() -> None:
-    assert set(PROVIDERS) == {"fake", "demo", "huggingface", "claude", "vertex"}
+    assert set(PROVIDERS) == {"fake", "demo", "huggingface", "ollama", "claude", "vertex"}
 
 
 def test_options_go_to_the_adapter() -> None:
@@ -60,7 +63,7 @@ def test_options_go_to_the_adapter() -> None:
 @pytest.mark.parametrize("name", ["", "gpt2", "Demo", " demo", "org/model", ":demo", "hugging"])
 def test_an_unknown_name_is_refused_with_those_that_exist(name: str) -> None:
     with pytest.raises(
-        UnknownProviderError, match="known: demo, fake, huggingface, claude, vertex"
+        UnknownProviderError, match="known: demo, fake, huggingface, ollama, claude, vertex"
     ) as caught:
         resolve(name)
     assert repr(name.partition(":")[0]) in str(caught.value)
@@ -109,9 +112,10 @@ def test_the_extras_exist() -> None:
 
 def test_every_name_is_listed_as_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("OLLAMA_HOST", NOBODY)
     done = CliRunner().invoke(app, ["models"])
     assert done.exit_code == 0
-    _, *lines = done.stdout.splitlines()
+    _, *lines = done.stdout.partition("\n\n")[0].splitlines()
     assert [line.split()[0] for line in lines] == [
         f"{name}:NAME" if entry.takes_model else name for name, entry in PROVIDERS.items()
     ]

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from whence.api.configured import choose, server_extra, table
 from whence.api.files import STANDARD_INPUT, read_source
+from whence.api.held import held_models
 from whence.api.options import to_budget, to_parameters
 from whence.api.service.keys import hash_key, make_key
 from whence.api.show import show
@@ -212,9 +213,11 @@ def models(
         typer.Option(help="A TOML file, as whence serve takes it: list the models of it, and ask none."),
     ] = None,
 ) -> None:
-    """List the providers, or the models of a settings file.
+    """List the providers, what an Ollama holds, or a settings file.
 
-    Of a provider it says whether it is installed; of a model its prices and its budget.
+    Of a provider it says whether it is installed, of Ollama's models which access each has here (weights,
+    logprobs or text), and of a settings file's models their prices and budgets. Ollama is looked for at
+    OLLAMA_HOST, else on this machine; no weights are loaded.
     """
     # In a pipe each one stays on one line.
     console = Console(width=None if sys.stdout.isatty() else LINE_CHARACTERS)
@@ -226,6 +229,10 @@ def models(
         here = "yes" if installed(entry) else f"no: pip install 'whence[{entry.extra}]'"
         providers.add_row(f"{name}:NAME" if entry.takes_model else name, entry.about, here)
     console.print(providers)
+    for name, entry in PROVIDERS.items():
+        if entry.listing is not None and installed(entry):
+            console.print()
+            console.print(held_models(name, entry))
 
 
 @app.command()

@@ -36,6 +36,8 @@ BYTES_PER_TOKEN = 3
 """Of UTF-8, where a provider does not count: rather too many tokens than too few, in any script."""
 TEMPLATE_TOKENS = 8
 """What a chat template may put around a message."""
+FORCED_AT_MOST = 2
+"""Tokens that a model may need to write one that is forced upon it, quoted and by another way."""
 STAGE = "ablate"
 
 
@@ -152,8 +154,8 @@ class Calls:
         # Where it is computed here, one by one, all of them together are done soonest.
         local = self.capabilities.max_in_flight == 1 and self.capabilities.deadline_seconds is None
         size = len(new) if local else 1
-        most = Spending() if self.budget is None else Spending(input_tokens=await self.length(output))
-        most += self._most(0)
+        length = 0 if self.budget is None else await self.length(output)
+        most = scoring(self.capabilities, prompt_tokens=self._whole, output_tokens=length)
         self._require_room(most.times(len(new)))
         pending = list(new.items())
 
@@ -182,9 +184,9 @@ class Calls:
         return said, None if self.capabilities.deterministic else seed
 
     async def _count(self, prompt: Prompt) -> int:
-        if not isinstance(self.provider, Counts):
+        if not self.capabilities.counts:
             return _estimated(prompt)
-        return await self._counted(_said(prompt), partial(self.provider.count_tokens, prompt))
+        return await self._counted(_said(prompt), partial(cast("Counts", self.provider).count_tokens, prompt))
 
     async def _counted(self, key: bytes, ask: Callable[[], Awaitable[int]]) -> int:
         """What the provider counts, which costs nothing; asked once."""
@@ -267,6 +269,14 @@ class Calls:
             await report(self.progress, Step(stage=STAGE, done=self._answered, total=self.total))
 
 
+def scoring(capabilities: Capabilities, *, prompt_tokens: int, output_tokens: int) -> Spending:
+    """The most that it costs to score an output once, by reading it or by being made to write it."""
+    if capabilities.forces:
+        most = FORCED_AT_MOST * output_tokens + TEMPLATE_TOKENS
+        return Spending(calls=1, input_tokens=prompt_tokens, output_tokens=most)
+    return Spending(calls=1, input_tokens=prompt_tokens + output_tokens)
+
+
 async def _together(jobs: Sequence[Callable[[], Coroutine[Any, Any, None]]]) -> None:
     """Run all; the first error ends the others, and is raised as it is."""
     try:
@@ -305,4 +315,8 @@ def _of_generation(answer: Generation) -> tuple[int, int]:
 
 
 def _of_scores(answers: Sequence[TokenScores]) -> tuple[int, int]:
-    return sum((scores.prompt_tokens or 0) + len(scores.spans) for scores in answers), 0
+    read = sum(s.prompt_tokens or 0 for s in answers)
+    return (
+        read + sum(len(s.spans) for s in answers if s.written_tokens is None),
+        sum(s.written_tokens or 0 for s in answers),
+    )

@@ -57,19 +57,32 @@ def lay_out(
         segment_of[own] = [NOWHERE if unit is None else len(segments) + unit for unit in members]
         segments += [Segment(source=name, kind=segment_by, start=a, end=b) for a, b in units]
     units, members = _divide(output, output_tokens, target_by)
-    tokens_of: list[list[int]] = [[] for _ in units]
-    for i, member in enumerate(members):
-        if member is not None:
-            tokens_of[member].append(i)
-    order = sorted((token[0], i) for i, token in enumerate(output_tokens) if token is not None)
     return Layout(
         segments=tuple(segments),
         targets=tuple(Target(start=a, end=b, kind=target_by) for a, b in units),
         segment_of=segment_of,
-        tokens_of=tuple(
-            tuple(own) or _covering(order, start) for own, (start, _) in zip(tokens_of, units, strict=True)
-        ),
+        tokens_of=_tokens_of(units, output_tokens, members),
     )
+
+
+def tokens_of(
+    text: str, targets: Sequence[Target], tokens: Sequence[Span | None]
+) -> tuple[tuple[int, ...], ...]:
+    """As `Layout.tokens_of`, where the targets are known and the text was written in other tokens."""
+    units = [(target.start, target.end) for target in targets]
+    return _tokens_of(units, tokens, assign_tokens(text, tokens, units))
+
+
+def _tokens_of(
+    units: Sequence[Span], tokens: Sequence[Span | None], members: Sequence[int | None]
+) -> tuple[tuple[int, ...], ...]:
+    """For each unit its tokens; `members`: for each token the index of its unit."""
+    owned: list[list[int]] = [[] for _ in units]
+    for i, member in enumerate(members):
+        if member is not None:
+            owned[member].append(i)
+    order = sorted((token[0], i) for i, token in enumerate(tokens) if token is not None)
+    return tuple(tuple(own) or _covering(order, start) for own, (start, _) in zip(owned, units, strict=True))
 
 
 def _divide(

@@ -9,13 +9,13 @@ import anyio.to_thread
 from pydantic import Field
 
 from whence.explain.budget import Budget, Spending
-from whence.explain.calls import Calls
+from whence.explain.calls import Calls, scoring
 from whence.explain.methods import AUTO, METHODS, Method, get_method
 from whence.explain.methods.base import Effort
 from whence.explain.result import Access, Fallback, Family, Part, Text
 from whence.explain.schema import Money, TextKind
 from whence.explain.segments import split
-from whence.providers.base import Capabilities, Counts, Passages
+from whence.providers.base import Capabilities, Passages
 from whence.providers.errors import BudgetError, UnsupportedError
 from whence.providers.observations import Generation
 from whence.providers.prompt import Prompt
@@ -83,11 +83,11 @@ class Size:
     rewritten_tokens: int
     answer: Spending
 
-    def each(self, effort: Effort) -> Spending:
+    def each(self, effort: Effort, capabilities: Capabilities) -> Spending:
         """The most that one call costs: that of a mask which keeps everything."""
         if effort.rewrites:
             return Spending(calls=1, input_tokens=self.prompt_tokens, output_tokens=self.rewritten_tokens)
-        return Spending(calls=1, input_tokens=self.prompt_tokens + self.output_tokens)
+        return scoring(capabilities, prompt_tokens=self.prompt_tokens, output_tokens=self.output_tokens)
 
 
 async def size_of(
@@ -111,7 +111,7 @@ async def size_of(
         answer = Spending(calls=1, input_tokens=read, output_tokens=max_tokens)
     return Size(
         prompt_tokens=prompt_tokens,
-        counted=isinstance(calls.provider, Counts),
+        counted=calls.capabilities.counts,
         segments=await anyio.to_thread.run_sync(_removable, texts, segment_by),
         output_tokens=max_tokens if output is None else await calls.length(output),
         rewritten_tokens=max_tokens,
@@ -181,7 +181,7 @@ def price(
     """
     _require_prices(budget, capabilities)
     efforts = [choice.method.effort(parameters, capabilities, size.segments) for choice in choices]
-    each = [size.each(effort) for effort in efforts]
+    each = [size.each(effort, capabilities) for effort in efforts]
     least = [cost.times(effort.least) for cost, effort in zip(each, efforts, strict=True)]
     before = (spent or Spending()) + size.answer
     beyond = sum(least, before).exceeds(budget, capabilities.prices)

@@ -17,7 +17,7 @@ from whence.explain.result import Access, Family, Unit
 from whence.explain.schema import OutputToken, TargetKind, TextKind
 from whence.explain.scorers import Scorer
 from whence.providers.errors import CutError, ProviderError, RefusedError
-from whence.providers.observations import Generation, Span, TokenScores
+from whence.providers.observations import Generation, Span
 from whence.providers.prompt import Prompt
 
 Values = NDArray[np.float64]
@@ -25,8 +25,6 @@ Values = NDArray[np.float64]
 REPEATS = 3
 AT_ONCE = 256
 """Prompts that are made, and asked, together."""
-IMPROBABLE = 0.01
-"""A given output whose tokens have a lower probability, by their geometric mean, is hardly this model's."""
 LOST = 0.5
 """A target that comes back with less similarity, though nothing was removed, was not written again."""
 
@@ -59,67 +57,6 @@ class Value(Protocol):
 
         NaN where a value could not be had.
         """
-
-
-class LogProbability(Value):
-    """The sum of the log-probabilities of a target's tokens, each given the output before it, in nats."""
-
-    family: Family = "logprob"
-    access: Access = "logprobs"
-    unit: Unit = "nats"
-    noise = None
-    repeats = 1
-    said: Mapping[str, str | int | float] = {"value": "logprob"}
-
-    def __init__(self, calls: Calls, ablation: Ablation, output: str | Generation, layout: Layout) -> None:
-        self.ablation = ablation
-        self.layout = layout
-        self._calls = calls
-        self._output = output
-        self.caveats: tuple[str, ...] = ()
-
-    @classmethod
-    async def open(
-        cls,
-        calls: Calls,
-        prompt: Prompt,
-        ids: tuple[str, ...],
-        output: str | Generation,
-        *,
-        segment_by: TextKind,
-        target_by: TargetKind,
-    ) -> LogProbability:
-        """Score the whole prompt. Raises ContextLengthError, ProviderError, UnsupportedError."""
-        (scores,) = await calls.score([prompt], output)
-        text = output if isinstance(output, str) else output.text
-        layout = divided(prompt, ids, text, scores.spans, segment_by, target_by)
-        value = cls(calls, Ablation.of(prompt, ids, layout.segments), output, layout)
-        value.full = value._summed(scores)
-        value.lengths = np.array([len(own) for own in layout.tokens_of], dtype=np.float64)
-        value.tokens = output_tokens(scores, text)
-        mean = math.exp(math.fsum(scores.logprobs_nats) / len(scores.logprobs_nats))
-        if isinstance(output, str) and mean < IMPROBABLE:
-            value.caveats = (
-                f"The model would hardly write this output: it gives a token a probability of {mean:.1g} "
-                "(geometric mean). What sways that says little about what the model would write.",
-            )
-        return value
-
-    async def of(self, masks: Mask) -> Values:
-        """The output's log-probability given what is kept."""
-        found: list[Values] = []
-        async for prompts in ablated(self.ablation, masks):
-            found += [self._summed(scores) for scores in await self._calls.score(prompts, self._output)]
-        return np.stack(found)
-
-    def _summed(self, scores: TokenScores) -> Values:
-        nats = np.asarray(scores.logprobs_nats, dtype=np.float64)
-        if not np.isfinite(nats).all():
-            raise ProviderError(
-                "the model gives a token of this output no finite log-probability, so no change of it can be "
-                "measured; take weights of higher precision, or method parameters value='similarity'"
-            )
-        return np.array([nats[list(own)].sum() for own in self.layout.tokens_of])
 
 
 class Rewriting:
@@ -312,12 +249,3 @@ async def ablated(ablation: Ablation, masks: Mask) -> AsyncIterator[list[Prompt]
 
     for start in range(0, len(masks), AT_ONCE):
         yield await anyio.to_thread.run_sync(some, start)
-
-
-def output_tokens(scores: TokenScores, text: str) -> tuple[OutputToken, ...]:
-    """The tokens of an output; one without characters stands at its end."""
-    places = [(len(text),) * 2 if span is None else span for span in scores.spans]
-    return tuple(
-        OutputToken(start=start, end=end, logprob_nats=nats)
-        for (start, end), nats in zip(places, scores.logprobs_nats, strict=True)
-    )

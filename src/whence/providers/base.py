@@ -84,7 +84,8 @@ class Capabilities:
     """What this provider lets us see of this model, found out by asking and then remembered.
 
     `access`: the deepest level. `revision`: for local weights a digest. `context_tokens`: the longest
-    sequence; None where unknown. `attends`, `scores`, `cites`: whether those protocols can be used.
+    sequence; None where unknown. `attends`, `scores`, `cites`, `counts`: whether those protocols can be used.
+    `forces`: whether a given output is scored by making the model write it.
     `writes_logprobs`: whether an answer comes with the log-probabilities of its own tokens; where that is
     found out only by asking, it is said until it was refused. `refused`:
     reductions of attention that cannot be had from this model, each with the reason. `layers`, `heads`: those
@@ -102,6 +103,8 @@ class Capabilities:
     attends: bool = False
     scores: bool = False
     cites: bool = False
+    counts: bool = False
+    forces: bool = False
     writes_logprobs: bool = False
     refused: Mapping[Reduction, str] = field(default_factory=dict)
     layers: Sequence[int] = ()
@@ -180,7 +183,8 @@ class Scores(Protocol):
         """Log-probability of each token of the output, given each of the prompts, in their order.
 
         A `Generation` keeps its token ids; a text is encoded without special tokens. Every prompt gives the
-        same tokens. `progress` is told the prompts done, in the stage `score`.
+        same tokens, unless the model is made to write them. `progress` is told the prompts done, in the stage
+        `score`.
         Raises ContextLengthError, ProviderError.
         """
 

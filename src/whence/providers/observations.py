@@ -13,6 +13,7 @@ Span = tuple[int, int]
 Part = Literal["source", "instruction", "template", "special", "sink", "output"]
 BlockName = Literal["encoder", "decoder", "cross"]
 Reduction = Literal["mean", "rollout", "value_weighted"]
+Encoding = Literal["plain", "json"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,13 +86,17 @@ class Token:
 class TokenScores:
     """Log-probability of each token of an output, in nats, and its characters in the output's text.
 
-    A span is None for a token without characters, such as the end token. `prompt_tokens`: of what the model
-    read before them; None where the provider does not tell.
+    A span is None for a token without characters, such as the end token, and a log-probability where the
+    provider does not tell it. `prompt_tokens`: of what the model read before them; None where the provider
+    does not tell. `encoding`: of the text that was scored: `plain`, as it is, or `json`, as a JSON string.
+    `written_tokens`: how many tokens the model was made to write for this; None where it only read.
     """
 
     spans: tuple[Span | None, ...]
-    logprobs_nats: tuple[float, ...]
+    logprobs_nats: tuple[float | None, ...]
     prompt_tokens: int | None = None
+    encoding: Encoding = "plain"
+    written_tokens: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

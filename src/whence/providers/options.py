@@ -33,11 +33,11 @@ def require_temperature(temperature: object, *, most: float) -> None:
         raise InputError(f"temperature={temperature!r}: it is a number from 0 to {most:g}")
 
 
-def split_url(name: str, url: str) -> SplitResult:
+def split_url(name: str, url: str, *, insecure: bool = False) -> SplitResult:
     """The parts of https://HOST[:PORT][/PATH], or of http:// on this machine; `name`: of the option.
 
-    http:// is for this machine alone, for what is sent holds the record and a key or token.
-    Raises InputError.
+    http:// is for this machine alone, for what is sent holds the record and a key or token, unless the caller
+    takes that upon himself (`insecure`). Raises InputError.
     """
     told = f"{name} {_shown(url)!r}"
     try:
@@ -48,7 +48,7 @@ def split_url(name: str, url: str) -> SplitResult:
     plain = parts.username is None and not parts.query and not parts.fragment
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or not plain:
         raise InputError(f"{told}: write https://HOST or https://HOST:PORT, with no user, query or fragment")
-    if parts.scheme == "http" and not _on_this_machine(parts.hostname):
+    if parts.scheme == "http" and not insecure and not on_this_machine(parts.hostname):
         raise InputError(
             f"{told}: the record and a key or token would cross the network in the clear; write https://, "
             "as http:// is for addresses of this machine (127.0.0.1, localhost)"
@@ -65,7 +65,8 @@ def _shown(url: str) -> str:
     return re.split("[?#]", url.rpartition("@")[2])[0]
 
 
-def _on_this_machine(host: str) -> bool:
+def on_this_machine(host: str) -> bool:
+    """Whether that is the loopback interface."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -15,11 +15,13 @@ from whence.providers.errors import InputError, MissingExtraError, UnknownProvid
 class Entry:
     """`factory`: `module:attribute`. `takes_model`: whether a model's name follows the colon.
 
-    `extra`: what to install, and `packages`: the modules that tell whether it is installed.
+    `extra`: what to install, and `packages`: the modules that tell whether it is installed. `listing`:
+    `module:attribute` of what lists the models that it holds (see `whence.providers.listing`), where it can.
     """
 
     factory: str
     about: str
+    listing: str | None = None
     takes_model: bool = False
     extra: str | None = None
     packages: tuple[str, ...] = ()
@@ -42,6 +44,14 @@ PROVIDERS: dict[str, Entry] = {
         takes_model=True,
         extra="huggingface",
         packages=("torch", "transformers"),
+    ),
+    "ollama": Entry(
+        factory="whence.providers.ollama:Ollama",
+        about="a model that an Ollama serves: native attention where its weights are on this machine",
+        listing="whence.providers.ollama.listing:listing",
+        takes_model=True,
+        extra="ollama",
+        packages=("ollama", "httpx", "gguf", "psutil"),
     ),
     "claude": Entry(
         factory="whence.providers.claude:Claude",
@@ -79,9 +89,9 @@ def resolve(name: str, **options: Any) -> Provider:
     return made
 
 
-def load_attribute(entry: Entry) -> Any:
-    """Import the adapter. Raises MissingExtraError where its package is not installed."""
-    module, _, attribute = entry.factory.partition(":")
+def load_attribute(entry: Entry, path: str | None = None) -> Any:
+    """Import the adapter, or what else is at `path`. Raises MissingExtraError for a missing package."""
+    module, _, attribute = (path or entry.factory).partition(":")
     try:
         return getattr(import_module(module), attribute)
     except ModuleNotFoundError as error:

@@ -14,8 +14,9 @@ from whence.explain.ablation import Mask
 from whence.explain.methods.base import Effort, Finding, Task
 from whence.explain.result import Confirmation, Fallback, Measure, MethodRecord, Result, Scores
 from whence.explain.schema import TargetKind, TextKind
+from whence.explain.scored import LogProbability
 from whence.explain.scorers import Scorer, get_scorer
-from whence.explain.values import REPEATS, LogProbability, Similarity, Value, Values
+from whence.explain.values import REPEATS, Similarity, Value, Values
 from whence.explain.written import WrittenLogProbability
 from whence.providers.base import Capabilities
 from whence.providers.errors import BudgetError, InputError, UnsupportedError
@@ -91,10 +92,19 @@ class Study:
         return len(self.value.ablation)
 
     async def worth(self, masks: Mask) -> Values:
-        """Masks x segments to masks x targets. Raises CutError, RefusedError where none may be missing."""
+        """Masks x segments to masks x targets.
+
+        Raises CutError, RefusedError, UnsupportedError where none may be missing, and one is.
+        """
         values = await self.value.of(masks)
-        if not self.bears_gaps and self.value.failures:
-            raise self.value.failures[0]
+        if not self.bears_gaps:
+            if self.value.failures:
+                raise self.value.failures[0]
+            if np.isnan(values).any():
+                raise UnsupportedError(
+                    "the model does not tell how probable each token of this output is, which this method "
+                    "cannot do without; take lasso or leave_one_out, or value='similarity'"
+                )
         return values
 
 

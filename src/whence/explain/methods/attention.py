@@ -9,7 +9,7 @@ from whence.explain.aggregate import aggregate, from_attention, to_detail, to_el
 from whence.explain.layout import lay_out
 from whence.explain.methods.base import Effort, Finding, Task
 from whence.explain.result import Measure, MethodRecord, Result, Scores
-from whence.explain.values import output_tokens
+from whence.explain.scored import output_tokens
 from whence.providers.base import Capabilities, require_known
 from whence.providers.errors import InputError
 from whence.providers.observations import AttentionQuery, Reduction

@@ -113,6 +113,7 @@ class Claude:
                     access="text",
                     context_tokens=context_tokens,
                     cites=cites,
+                    counts=True,
                     max_in_flight=self._max_in_flight,
                     deadline_seconds=self._deadline_seconds,
                     metered=True,

@@ -87,6 +87,7 @@ class FakeProvider:
             heads=1,
             scores=self._scores,
             cites=self.cites,
+            counts=True,
             writes_logprobs=self.writes_logprobs,
             refused={"rollout": ONE_LAYER, "value_weighted": ONE_LAYER},
             deterministic=self.noise == 0,

@@ -35,7 +35,7 @@ class Decoder:
 
     def count(self, loaded: Loaded, prompt: Prompt) -> int:
         """As the chat template renders it."""
-        return len(prompt_ids(loaded.tokenizer, prompt))
+        return len(prompt_ids(loaded.tokenizer, prompt, render=loaded.render))
 
     def generate(
         self,
@@ -47,7 +47,7 @@ class Decoder:
         observer: Observer,
     ) -> Generation:
         """Continue the prompt."""
-        ids = prompt_ids(loaded.tokenizer, prompt)
+        ids = prompt_ids(loaded.tokenizer, prompt, render=loaded.render)
         room = room_for_answer(len(ids), loaded.context_tokens, max_tokens)
         return write(
             loaded,
@@ -62,7 +62,7 @@ class Decoder:
 
     def read(self, loaded: Loaded, prompt: Prompt, output: str | Generation) -> Reading:
         """The answer after the prompt, without its last token, which predicts nothing that is explained."""
-        encoded = encode_prompt(loaded.tokenizer, prompt)
+        encoded = encode_prompt(loaded.tokenizer, prompt, render=loaded.render)
         answer = encode_output(loaded.tokenizer, output)
         ids = (*encoded.ids, *answer.ids[:-1])
         require_room(len(ids), loaded.context_tokens)

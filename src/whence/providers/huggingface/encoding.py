@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -15,6 +15,9 @@ from whence.providers.errors import RenderError
 from whence.providers.huggingface.offsets import rebuild_offsets
 from whence.providers.observations import Generation, Span, Token
 from whence.providers.prompt import Prompt, Rendered, Turn, locate
+
+Render = Callable[[Sequence[tuple[str, str]]], str]
+"""From the messages, each a role and a text, to what a server makes of them for its model."""
 
 _one_at_a_time = threading.Lock()
 """A call sets a tokenizer's modes, which are its own: two models, each in its thread, may share one."""
@@ -43,15 +46,23 @@ class EncodedOutput:
         return tuple(Token(part="output", start=a, end=b, text=self.text[a:b]) for a, b in places)
 
 
-def encode_prompt(tokenizer: Any, prompt: Prompt, *, plain: bool = False, sink: bool = True) -> EncodedPrompt:
+def encode_prompt(
+    tokenizer: Any,
+    prompt: Prompt,
+    *,
+    plain: bool = False,
+    sink: bool = True,
+    render: Render | None = None,
+) -> EncodedPrompt:
     """Render with the model's chat template, or without one as plain text, and tokenise.
 
     What looks like a control token inside a message (`<|end|>` in a record) is read as plain characters: a
     record cannot end its own turn. Only a mask counts, in an instruction of a `plain` prompt: there sources
     and instructions follow one another without any markup, for models that do no more than read. `sink`:
-    whether the first token of all is one (see `Token`). Raises RenderError.
+    whether the first token of all is one (see `Token`). `render`: of the server whose model this is; then
+    control tokens count wherever they stand, as they do there. Raises RenderError.
     """
-    rendered, ids, spans, special, masks = _read_as_text(tokenizer, prompt, plain=plain)
+    rendered, ids, spans, special, masks = _read_as_text(tokenizer, prompt, plain=plain, render=render)
     places = [(start, end) for _, start, end in rendered.sources]
     tokens = [
         _place(
@@ -73,20 +84,22 @@ def encode_prompt(tokenizer: Any, prompt: Prompt, *, plain: bool = False, sink: 
     )
 
 
-def prompt_ids(tokenizer: Any, prompt: Prompt, *, plain: bool = False) -> tuple[int, ...]:
+def prompt_ids(
+    tokenizer: Any, prompt: Prompt, *, plain: bool = False, render: Render | None = None
+) -> tuple[int, ...]:
     """The ids of `encode_prompt`, for a third of its time."""
-    return tuple(_read_as_text(tokenizer, prompt, plain=plain)[1])
+    return tuple(_read_as_text(tokenizer, prompt, plain=plain, render=render)[1])
 
 
 def encode_output(tokenizer: Any, output: str | Generation) -> EncodedOutput:
-    """A generation keeps its ids; a given text is encoded without special tokens.
+    """A generation keeps its ids, where it has any; a given text is encoded without special tokens.
 
     Raises EmptyOutputError, TextError.
     """
     text = text_to_explain(output)
     ids, offsets = tokenize_text(tokenizer, text, target=True)
     spans = tuple(span if span[1] > span[0] else None for span in offsets)
-    if isinstance(output, str):
+    if isinstance(output, str) or not output.token_ids:
         return EncodedOutput(ids=tuple(ids), spans=spans, text=text)
     ends = len(output.token_ids) - len(ids)
     if output.token_ids[: len(ids)] == tuple(ids) and _special_ids(tokenizer).issuperset(
@@ -159,13 +172,16 @@ def _tokenize(
 
 
 def _read_as_text(
-    tokenizer: Any, prompt: Prompt, *, plain: bool
+    tokenizer: Any, prompt: Prompt, *, plain: bool, render: Render | None
 ) -> tuple[Rendered, list[int], list[Span], set[int], list[Span]]:
     """The rendered prompt, its ids, their characters in it, which ids are special, and where masks stand."""
+    special = _special_ids(tokenizer)
+    if render is not None:
+        rendered = _rendered_elsewhere(render, prompt.turns())
+        return rendered, *_tokenize(tokenizer, rendered.text, add_special=True), special, []
     templated = bool(tokenizer.chat_template) and not plain
     rendered = _render(tokenizer, prompt.turns(marked=not plain), templated=templated, plain=plain)
     ids, spans = _tokenize(tokenizer, rendered.text, add_special=not templated)
-    special = _special_ids(tokenizer)
     masks = _masks(tokenizer, rendered) if plain else []
     control = [span for token, span in zip(ids, spans, strict=True) if token in special]
     if any(_inside(span, rendered.messages) and not _overlap(span, masks) for span in control):
@@ -185,6 +201,10 @@ def _render(tokenizer: Any, turns: tuple[Turn, ...], *, templated: bool, plain: 
         return text
 
     return locate(render, turns)
+
+
+def _rendered_elsewhere(render: Render, turns: tuple[Turn, ...]) -> Rendered:
+    return locate(lambda texts: render([(t.role, text) for t, text in zip(turns, texts, strict=True)]), turns)
 
 
 def _masks(tokenizer: Any, rendered: Rendered) -> list[Span]:

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from whence.providers.huggingface.anatomy import Anatomy
 from whence.providers.huggingface.attention import Observer
+from whence.providers.huggingface.encoding import Render
 from whence.providers.observations import Block, BlockName, Generation, Span, Token, TokenScores
 from whence.providers.prompt import Prompt
 
@@ -22,7 +23,8 @@ class Loaded:
 
     `revision`: a commit of the hub, or a digest of the weights. `context_tokens`: the longest input, and of
     an encoder-decoder `output_tokens`: the longest answer; None where there is no limit. `unseen`: why its
-    attention cannot be observed; None where it can.
+    attention cannot be observed; None where it can. `render`: of a server whose model this is, where prompts
+    are what it makes of them; None where the tokenizer's own template renders them.
     """
 
     model: PreTrainedModel
@@ -33,6 +35,7 @@ class Loaded:
     context_tokens: int | None
     output_tokens: int | None
     unseen: str | None = None
+    render: Render | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

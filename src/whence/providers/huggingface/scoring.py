@@ -101,7 +101,7 @@ def _score_shared(
     asked: list[Ids] = []
     for prompt in prompts:
         observer.check()
-        ids = prompt_ids(loaded.tokenizer, prompt)
+        ids = prompt_ids(loaded.tokenizer, prompt, render=loaded.render)
         if not ids:
             raise InputError("nothing is left of a prompt, so nothing precedes the output")
         require_room(len(ids) + len(answer.ids) - 1, loaded.context_tokens)
@@ -251,8 +251,8 @@ def _depends_on_length(model: PreTrainedModel, tokens: int) -> bool:
     )
 
 
-def _require_finite(model: PreTrainedModel, logprobs_nats: Sequence[float]) -> None:
-    if not all(map(isfinite, logprobs_nats)):
+def _require_finite(model: PreTrainedModel, logprobs_nats: Sequence[float | None]) -> None:
+    if not all(nats is not None and isfinite(nats) for nats in logprobs_nats):
         raise ProviderError(
             f"{type(model).__name__} computed a log-probability that is not finite: its weights are damaged, "
             "or their precision (dtype) is too low"

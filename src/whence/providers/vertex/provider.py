@@ -120,6 +120,7 @@ class Vertex:
         return Capabilities(
             access="logprobs" if self._asks_logprobs else "text",
             writes_logprobs=self._asks_logprobs,
+            counts=True,
             max_in_flight=self._max_in_flight,
             deadline_seconds=self._deadline_seconds,
             metered=True,

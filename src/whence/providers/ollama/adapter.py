@@ -1,0 +1,219 @@
+"""The adapter for models that an Ollama serves."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+from whence.providers.base import Capabilities, Progress, Step, Watcher, report, text_to_explain
+from whence.providers.errors import CaptureError, InputError, UnsupportedError
+from whence.providers.observations import (
+    AttentionQuery,
+    AttentionRows,
+    Generation,
+    Reduction,
+    TokenScores,
+)
+from whence.providers.ollama.place import name_of, place_of, require_local
+from whence.providers.ollama.served import Served, held_of
+from whence.providers.ollama.survey import Options, Survey, survey
+from whence.providers.ollama.wire import Messages, Wire
+from whence.providers.options import require_limits, require_temperature, require_texts
+from whence.providers.prompt import Prompt
+from whence.providers.turns import Turns
+
+if TYPE_CHECKING:
+    from whence.providers.huggingface.local import LocalModel
+    from whence.providers.ollama.native import Dtype
+
+KEY = "OLLAMA_API_KEY"
+MOST_TEMPERATURE = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Known:
+    """A model that was looked at: through its server, and where its weights are here, these."""
+
+    survey: Survey
+    served: Served
+    local: LocalModel | None
+
+
+class Ollama:
+    """A model of an Ollama, by its name; it is asked in its own words, and never to pull anything.
+
+    Where its weights are on this machine they are loaded here, and its attention is native; elsewhere a given
+    output is scored by making it write that. `native`: True asks for the first, and says why where it cannot
+    be had; False keeps to the server. `models_dir`: where it keeps its models, if not where Ollama usually
+    does; where None, OLLAMA_MODELS. `dtype`: of weights loaded here: `float32`, `bfloat16`, `float16`; `auto`
+    is float32 for files of that, and bfloat16 for all others. `device`: of those, as for `HuggingFace`.
+
+    `host`: HOST, HOST:PORT or a URL; where None, OLLAMA_HOST, else this machine. http:// to another machine
+    is refused unless `insecure`: the record would cross the network in the clear. `api_key`: for a proxy
+    before it, sent as a bearer token; where None, OLLAMA_API_KEY. `num_ctx`: tokens that it may read and
+    write; where None, what its Modelfile says, else 8192, or less where it was trained with less.
+    `temperature`, in [0, 2]. `timeout_seconds`: of one attempt; `max_in_flight`, `deadline_seconds`: as in
+    `Capabilities`.
+
+    Raises InputError.
+    """
+
+    name = "ollama"
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        host: str | None = None,
+        native: bool | None = None,
+        models_dir: str | Path | None = None,
+        dtype: Dtype = "auto",
+        device: str | None = None,
+        num_ctx: int | None = None,
+        temperature: float = 0.0,
+        api_key: str | None = None,
+        insecure: bool = False,
+        max_in_flight: int = 2,
+        timeout_seconds: float = 600.0,
+        deadline_seconds: float = 1800.0,
+    ) -> None:
+        require_texts(model=model, host=host, api_key=api_key, device=device)
+        require_limits(
+            max_in_flight=max_in_flight, timeout_seconds=timeout_seconds, deadline_seconds=deadline_seconds
+        )
+        require_temperature(temperature, most=MOST_TEMPERATURE)
+        if num_ctx is not None and (not isinstance(num_ctx, int) or isinstance(num_ctx, bool) or num_ctx < 1):
+            raise InputError(f"num_ctx={num_ctx!r}: it is a number of tokens, 1 or greater")
+        name_of(model)
+        require_local(model)
+        self.model = model
+        self._wire = Wire(
+            place_of(host, insecure=insecure),
+            api_key=api_key or os.environ.get(KEY) or None,
+            timeout_seconds=timeout_seconds,
+        )
+        self._options = Options(native=native, models_dir=models_dir, dtype=dtype, device=device)
+        self._num_ctx = num_ctx
+        self._temperature = temperature
+        self._max_in_flight = max_in_flight
+        self._deadline_seconds = deadline_seconds
+        self._asking = Turns()
+        self._found: _Known | None = None
+
+    async def capabilities(self) -> Capabilities:
+        """What can be seen; the first call looks at the model, and loads its weights where they are here.
+
+        Raises UnknownModelError, UnsupportedError, AuthenticationError, ProviderError.
+        """
+        known = await self._known()
+        if known.local is not None:
+            return await known.local.capabilities()
+        scores = known.survey.no_scores is None
+        return Capabilities(
+            access=known.survey.access,
+            context_tokens=known.served.num_ctx,
+            scores=scores,
+            forces=scores,
+            refused=dict.fromkeys(get_args(Reduction), known.survey.no_weights),
+            max_in_flight=self._max_in_flight,
+            deadline_seconds=self._deadline_seconds,
+            notes=() if scores else (f"Only texts are compared: {known.survey.no_scores}.",),
+        )
+
+    async def generate(
+        self, prompt: Prompt, *, max_tokens: int, seed: int, progress: Progress | None = None
+    ) -> Generation:
+        """Let the server's model answer, without thinking first. Raises ContextLengthError, ProviderError."""
+        served = (await self._known()).served
+        return await served.write(_messages(prompt), max_tokens=max_tokens, seed=seed, progress=progress)
+
+    async def attend(
+        self,
+        prompt: Prompt,
+        output: str | Generation,
+        query: AttentionQuery,
+        *,
+        progress: Progress | None = None,
+        watcher: Watcher | None = None,
+    ) -> AttentionRows:
+        """Attention of the weights loaded here; see `Attends.attend`. Also raises UnsupportedError."""
+        known = await self._known()
+        local = self._weights(known)
+        await _require_agreement(known.served, local, prompt)
+        return await local.attend(prompt, output, query, progress=progress, watcher=watcher)
+
+    async def score(
+        self, prompts: Sequence[Prompt], output: str | Generation, *, progress: Progress | None = None
+    ) -> tuple[TokenScores, ...]:
+        """Log-probabilities by the weights loaded here, else by making the server's model write the output.
+
+        See `Scores.score`. Also raises UnsupportedError.
+        """
+        known = await self._known()
+        if known.local is not None:
+            for prompt in prompts[:1]:
+                await _require_agreement(known.served, known.local, prompt)
+            return await known.local.score(prompts, output, progress=progress)
+        if known.survey.no_scores is not None:
+            raise UnsupportedError(f"{self.model} cannot score a given output: {known.survey.no_scores}")
+        text = text_to_explain(output)
+        scores: list[TokenScores] = []
+        for prompt in prompts:
+            scores.append(await known.served.force(_messages(prompt), text))
+            await report(progress, Step(stage="score", done=len(scores), total=len(prompts)))
+        return tuple(scores)
+
+    async def count_tokens(self, prompt: Prompt) -> int:
+        """Tokens of Ollama's own rendering, where the weights are loaded here. Raises UnsupportedError."""
+        return await self._weights(await self._known()).count_tokens(prompt)
+
+    async def _known(self) -> _Known:
+        async with self._asking.turn():
+            if self._found is None:
+                self._found = await self._looked()
+            return self._found
+
+    async def _looked(self) -> _Known:
+        version = await self._wire.version()
+        held = await held_of(self._wire, self.model)
+        found = await survey(self._wire, held, version, self._options)
+        served = Served(
+            self._wire,
+            self.model,
+            num_ctx=self._num_ctx or found.context_tokens,
+            temperature=self._temperature,
+        )
+        if found.weights is None:
+            return _Known(survey=found, served=served, local=None)
+        from whence.providers.ollama.native import local_model
+
+        local = local_model(
+            found.weights, served.render, device=self._options.device, context_tokens=served.num_ctx
+        )
+        return _Known(survey=found, served=served, local=local)
+
+    def _weights(self, known: _Known) -> LocalModel:
+        if known.local is None:
+            raise UnsupportedError(
+                f"{self.model} is only asked through its Ollama: {known.survey.no_weights}"
+            )
+        return known.local
+
+
+async def _require_agreement(served: Served, local: LocalModel, prompt: Prompt) -> None:
+    """Raise CaptureError where Ollama reads other tokens than are read here."""
+    here, there = await local.count_tokens(prompt), await served.count(_messages(prompt))
+    if here != there:
+        read = "does not say how many tokens it reads" if there is None else f"reads {there} tokens"
+        raise CaptureError(
+            f"Ollama {read} of this prompt, and here they are {here}: its tokenizer is not the one that the "
+            "file describes, or an older Ollama prepares prompts differently. Take native=False, which asks "
+            "the server alone"
+        )
+
+
+def _messages(prompt: Prompt) -> Messages:
+    return tuple((turn.role, turn.text) for turn in prompt.turns())

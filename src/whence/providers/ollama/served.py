@@ -1,0 +1,149 @@
+"""A model asked through its Ollama: to write, to write a given text, and to show what it is given to read."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from contextlib import aclosing
+from typing import Any
+
+from whence.providers.base import Progress, Step, report
+from whence.providers.errors import ContextLengthError, RenderError, UnknownModelError, UnsupportedError
+from whence.providers.observations import Generation, TokenScores
+from whence.providers.ollama.failures import NoSuchModelError
+from whence.providers.ollama.forcing import Entry, align, longest_literal_tokens, schema_of
+from whence.providers.ollama.place import same
+from whence.providers.ollama.wire import Held, Messages, Reply, Wire
+
+SEEDS = 2**31
+COUNTS = 64
+"""So many prompts' tokens, as Ollama counted them, are remembered."""
+TOLD_EVERY_SECONDS = 0.3
+BYTES_PER_TOKEN = 3
+
+
+class Served:
+    """One model of an Ollama; each call is one request. `num_ctx`: tokens that it may read and write.
+
+    Raises UnknownModelError, ContextLengthError, AuthenticationError, ProviderError.
+    """
+
+    def __init__(self, wire: Wire, model: str, *, num_ctx: int, temperature: float) -> None:
+        self.num_ctx = num_ctx
+        self._wire = wire
+        self._model = model
+        self._temperature = temperature
+        self._counted: OrderedDict[Messages, int | None] = OrderedDict()
+
+    async def write(
+        self, messages: Messages, *, max_tokens: int, seed: int, progress: Progress | None
+    ) -> Generation:
+        """An answer, without thinking first."""
+        text, last, lines, told = "", Reply(), 0, time.monotonic()
+        fields = {"options": self._options(max_tokens, seed)}
+        try:
+            async with aclosing(self._wire.stream(self._model, messages, **fields)) as replies:
+                async for reply in replies:
+                    text, last, lines = text + reply.message.content, reply, lines + 1
+                    if time.monotonic() - told >= TOLD_EVERY_SECONDS:
+                        step = Step(stage="generate", done=min(lines, max_tokens), total=max_tokens)
+                        await report(progress, step)
+                        told = time.monotonic()
+        except NoSuchModelError as error:
+            raise await self._removed() from error
+        self._remember(messages, last.prompt_eval_count)
+        wrote = lines if last.eval_count is None else last.eval_count
+        await report(progress, Step(stage="generate", done=wrote, total=max_tokens))
+        return Generation(
+            text=text,
+            # Ollama ends a stream without another word where a model repeats one token too often.
+            finish="stop" if last.done and last.done_reason == "stop" else "length",
+            prompt_tokens=last.prompt_eval_count,
+            output_tokens=wrote,
+        )
+
+    async def force(self, messages: Messages, text: str) -> TokenScores:
+        """Log-probabilities of a text, which the model is made to write. Raises UnsupportedError."""
+        # What a Modelfile wants of an answer (where it ends, what it must not repeat) would cut this one.
+        free = {"temperature": 0, "stop": [], "repeat_penalty": 1.0}
+        options = self._options(longest_literal_tokens(text)) | free
+        reply = await self._chat(messages, format=schema_of(text), logprobs=True, options=options)
+        read, wrote = reply.prompt_eval_count or 0, reply.eval_count or 0
+        if reply.done_reason == "length":
+            missing = max(len(text) - len(reply.message.content), BYTES_PER_TOKEN) // BYTES_PER_TOKEN
+            tokens = max(read + wrote, self.num_ctx) + missing
+            raise ContextLengthError(tokens=tokens, limit_tokens=self.num_ctx)
+        if reply.message.thinking:
+            raise UnsupportedError(
+                f"{self._model} thinks before it writes, even where it is told not to, and what it thinks "
+                "cannot be forced; compare texts (value='similarity')"
+            )
+        if reply.logprobs is None:
+            raise UnsupportedError(
+                f"{self._model} came without log-probabilities; compare texts (value='similarity')"
+            )
+        entries = [Entry(text=entry.token, logprob_nats=entry.logprob) for entry in reply.logprobs]
+        told = align(reply.message.content, entries, text)
+        return TokenScores(
+            spans=tuple((one.start, one.end) for one in told),
+            logprobs_nats=tuple(one.logprob_nats for one in told),
+            prompt_tokens=reply.prompt_eval_count,
+            encoding="json",
+            written_tokens=wrote,
+        )
+
+    async def render(self, messages: Messages) -> str:
+        """The prompt as Ollama makes it, which its model then reads. Raises RenderError."""
+        reply = await self._chat(messages, _debug_render_only=True, options=self._options(1))
+        if reply.rendering is None:
+            raise RenderError(
+                "this Ollama does not show the prompts that it makes (_debug_render_only), so what its model "
+                "reads is not known; update it, or take native=False"
+            )
+        return reply.rendering.rendered_template
+
+    async def count(self, messages: Messages) -> int | None:
+        """Tokens of the prompt that the model reads; None where Ollama does not tell. It is made to read."""
+        if self._counted.get(messages) is None:
+            reply = await self._chat(messages, options=self._options(1))
+            self._remember(messages, reply.prompt_eval_count)
+        return self._counted[messages]
+
+    async def _chat(self, messages: Messages, **fields: Any) -> Reply:
+        try:
+            return await self._wire.chat(self._model, messages, **fields)
+        except NoSuchModelError as error:
+            raise await self._removed() from error
+
+    async def _removed(self) -> UnknownModelError:
+        return unknown(self._model, await self._wire.held())
+
+    def _options(self, max_tokens: int, seed: int = 0) -> dict[str, Any]:
+        return {
+            "num_ctx": self.num_ctx,
+            "num_predict": max_tokens,
+            "temperature": self._temperature,
+            "seed": seed % SEEDS,
+        }
+
+    def _remember(self, messages: Messages, tokens: int | None) -> None:
+        self._counted[messages] = tokens
+        self._counted.move_to_end(messages)
+        while len(self._counted) > COUNTS:
+            self._counted.popitem(last=False)
+
+
+async def held_of(wire: Wire, model: str) -> Held:
+    """What an Ollama says of the model that it holds under this name. Raises UnknownModelError."""
+    held = await wire.held()
+    for one in held:
+        if same(one.name, model):
+            return one
+    raise unknown(model, held)
+
+
+def unknown(model: str, held: Sequence[Held]) -> UnknownModelError:
+    """Says what there is instead."""
+    names = [one.name for one in held]
+    return UnknownModelError("model of this Ollama", model, names, f"To get it: ollama pull {model}")

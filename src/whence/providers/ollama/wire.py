@@ -1,0 +1,261 @@
+"""What is asked of an Ollama over HTTP, and what it answers: one request each, never repeated here.
+
+Ollama's own client asks where it has the fields; httpx where it lacks them (truncate, shift, logprobs with
+bytes, _debug_render_only, and of a model whether it runs elsewhere). See Ollama's api/types.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+import httpx
+import ollama
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from whence.providers.clients import ClientOfLoop
+from whence.providers.errors import ProviderError, UnavailableError
+from whence.providers.ollama.failures import clean, error_of
+from whence.providers.ollama.place import Place
+
+Messages = tuple[tuple[str, str], ...]
+"""Each a role and a text."""
+BYTES_PER_TOKEN = 3
+CONNECT_SECONDS = 10.0
+CONFORMS = ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
+
+
+class TopToken(BaseModel):
+    """A token, its text as UTF-8, and its log-probability in nats."""
+
+    model_config = CONFORMS
+    token: str
+    logprob: float
+
+
+class Message(BaseModel):
+    """What was written, and what was thought before."""
+
+    model_config = CONFORMS
+    content: str = ""
+    thinking: str | None = None
+
+
+class Rendering(BaseModel):
+    """The prompt that the model would be given."""
+
+    model_config = CONFORMS
+    rendered_template: str
+
+
+class Reply(BaseModel):
+    """One answer, or one line of a stream."""
+
+    model_config = CONFORMS
+    message: Message = Message()
+    done: bool = False
+    done_reason: str | None = None
+    prompt_eval_count: int | None = Field(default=None, ge=0)
+    eval_count: int | None = Field(default=None, ge=0)
+    logprobs: tuple[TopToken, ...] | None = None
+    rendering: Rendering | None = Field(default=None, alias="_debug_info")
+    error: str | None = None
+
+
+class Version(BaseModel):
+    """Of the server."""
+
+    model_config = CONFORMS
+    version: str
+
+
+class Shown(ollama.ShowResponse):
+    """What is known of a model; `remote_host`: where it really runs."""
+
+    remote_host: str | None = None
+
+
+Parsed = TypeVar("Parsed", bound=BaseModel)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """A model that an Ollama holds. `digest`: SHA-256 of its manifest, in hexadecimal."""
+
+    name: str
+    digest: str
+    size_bytes: int = 0
+    about: str = ""
+
+
+@dataclass(frozen=True)
+class _Clients:
+    own: ollama.AsyncClient
+    http: httpx.AsyncClient
+
+
+class Wire:
+    """An Ollama, asked from whatever event loop is running. Raises AuthenticationError, ProviderError."""
+
+    def __init__(self, place: Place, *, api_key: str | None, timeout_seconds: float) -> None:
+        self.place = place
+        self._key = api_key
+        self._timeout_seconds = timeout_seconds
+        self._clients: ClientOfLoop[_Clients] = ClientOfLoop(_close)
+
+    async def version(self) -> str:
+        """Of the server. Raises ProviderError where there is none, or it is no Ollama."""
+        try:
+            async with self._answer("GET", "/api/version") as answer:
+                return _parsed(Version, await answer.aread()).version
+        except UnavailableError as error:
+            if isinstance(error.__cause__, httpx.ConnectError):
+                raise ProviderError(
+                    f"no Ollama answers at {self.place.url}; start it ('ollama serve'), or say where it is "
+                    "(host=, OLLAMA_HOST)"
+                ) from error.__cause__
+            raise
+        except (LookupError, _NotConformingError) as error:
+            raise ProviderError(
+                f"what answers at {self.place.url} is no Ollama; say where it is (host=, OLLAMA_HOST)"
+            ) from error
+
+    async def held(self) -> list[Held]:
+        """The models, as `ollama list` shows them."""
+        clients = await self._here()
+        try:
+            listed = await clients.own.list()
+        except ollama.ResponseError as error:
+            raise self._error(error.status_code, error.error) from error
+        except (httpx.HTTPError, ConnectionError, ValidationError, ValueError) as error:
+            raise UnavailableError(f"{self.place.url} could not list its models: {_said(error)}") from error
+        return [
+            Held(
+                name=model.model or "",
+                digest=model.digest or "",
+                size_bytes=model.size or 0,
+                about=(model.details and model.details.quantization_level) or "",
+            )
+            for model in listed.models
+        ]
+
+    async def show(self, model: str) -> Shown:
+        """What is known of a model. Raises NoSuchModelError."""
+        async with self._answer("POST", "/api/show", {"model": model}) as answer:
+            return _parsed(Shown, await answer.aread())
+
+    async def chat(self, model: str, messages: Messages, **fields: Any) -> Reply:
+        """One answer. Raises NoSuchModelError, ContextLengthError."""
+        body = _body(model, messages, stream=False, **fields)
+        async with self._answer("POST", "/api/chat", body) as answer:
+            reply = _parsed(Reply, await answer.aread())
+        if reply.error is not None:
+            raise self._error(HTTPStatus.INTERNAL_SERVER_ERROR, reply.error, body)
+        return reply
+
+    async def stream(self, model: str, messages: Messages, **fields: Any) -> AsyncGenerator[Reply]:
+        """The same line by line. Raises as `chat`."""
+        body = _body(model, messages, stream=True, **fields)
+        async with self._answer("POST", "/api/chat", body) as answer:
+            async for line in _lines(answer):
+                reply = _parsed(Reply, line)
+                if reply.error is not None:
+                    raise self._error(HTTPStatus.INTERNAL_SERVER_ERROR, reply.error, body)
+                yield reply
+
+    @asynccontextmanager
+    async def _answer(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None
+    ) -> AsyncIterator[httpx.Response]:
+        clients = await self._here()
+        try:
+            async with clients.http.stream(method, path, json=body) as answer:
+                try:
+                    answer.raise_for_status()
+                except httpx.HTTPStatusError as error:
+                    message = _message(await answer.aread())
+                    raise self._error(answer.status_code, message, body) from error
+                yield answer
+        except httpx.TimeoutException as error:
+            raise UnavailableError(
+                f"{self.place.url} gave no answer within {self._timeout_seconds:g} s"
+            ) from error
+        except httpx.HTTPError as error:
+            raise UnavailableError(f"{self.place.url} could not be asked: {_said(error)}") from error
+
+    async def _here(self) -> _Clients:
+        return await self._clients.here(self._made)
+
+    def _made(self) -> _Clients:
+        """Neither follows to another address, and to this machine none asks by a proxy."""
+        options: dict[str, Any] = {
+            "follow_redirects": False,
+            "trust_env": not self.place.here,
+            "timeout": httpx.Timeout(self._timeout_seconds, connect=CONNECT_SECONDS),
+            "headers": {"authorization": f"Bearer {self._key}"} if self._key else {},
+        }
+        return _Clients(
+            own=ollama.AsyncClient(host=self.place.url, **options),
+            http=httpx.AsyncClient(base_url=self.place.url, **options),
+        )
+
+    def _error(self, status: int, message: str, body: Mapping[str, Any] | None = None) -> Exception:
+        asked = body or {}
+        said = "".join(message["content"] for message in asked.get("messages", ()))
+        return error_of(
+            status,
+            message,
+            asked_tokens=len(said.encode()) // BYTES_PER_TOKEN,
+            num_ctx=asked.get("options", {}).get("num_ctx", 0),
+            secret=self._key,
+        )
+
+
+class _NotConformingError(UnavailableError):
+    """An answer that is not of Ollama's format: cut on its way, perhaps."""
+
+
+def _parsed(kind: type[Parsed], text: str | bytes) -> Parsed:
+    try:
+        return kind.model_validate_json(text)
+    except ValidationError as error:
+        faults = ", ".join(str(fault["msg"]) for fault in error.errors(include_input=False)[:1])
+        raise _NotConformingError(f"an answer that Ollama would not give: {faults}") from None
+
+
+def _body(model: str, messages: Messages, **fields: Any) -> dict[str, Any]:
+    said = [{"role": role, "content": text} for role, text in messages]
+    return {"model": model, "messages": said, "truncate": False, "shift": False, "think": False, **fields}
+
+
+async def _lines(answer: httpx.Response) -> AsyncIterator[bytes]:
+    """The lines of NDJSON; httpx would also end one at U+0085, which may stand inside a text."""
+    rest = b""
+    async for part in answer.aiter_bytes():
+        *whole, rest = (rest + part).split(b"\n")
+        for line in whole:
+            if line.strip():
+                yield line
+    if rest.strip():
+        yield rest
+
+
+def _message(body: bytes) -> str:
+    """The error that a body names, or the body itself."""
+    text = body.decode(errors="replace")
+    try:
+        return _parsed(Reply, text).error or text
+    except _NotConformingError:
+        return text
+
+
+def _said(error: Exception) -> str:
+    return clean(str(error) or type(error).__name__, None)
+
+
+async def _close(clients: _Clients) -> None:
+    await clients.own.close()  # type: ignore[no-untyped-call]
+    await clients.http.aclose()
