@@ -15,6 +15,7 @@ from whence.providers.errors import ProviderError
 
 UNKNOWN = "\ufffd"
 """Stands for bytes that are no character by themselves, in what llama.cpp says of a token."""
+FIRST_BEYOND_ASCII = 0x80
 UNITS = re.compile(
     r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\.|[^\\]", re.DOTALL
 )
@@ -48,24 +49,39 @@ def longest_literal_tokens(text: str) -> int:
     return len(json.dumps(text, ensure_ascii=False).encode()) + 1
 
 
-def align(written: str, entries: Sequence[Entry], text: str) -> tuple[Told, ...]:
+def align(written: str, entries: Sequence[Entry], text: str, *, tokens: int) -> tuple[Told, ...]:
     """What is told of the characters of `text`, from what was written for it and of each token of that.
 
     Tokens of the JSON alone (its quotation marks) are left out; one that holds a part of the text, too,
-    counts for that. llama.cpp holds back tokens that end within a character, and of these nothing is told.
+    counts for that. `tokens`: how many were written, with the end. From 0.30 on Ollama tells nothing of
+    tokens that end within a character, and of the last of them as if it were the whole character: where some
+    are not told, single characters beyond ASCII are taken to be such. Before that each token has its entry,
+    with a U+FFFD for each byte that is no character by itself.
+
     Raises ProviderError where `written` is not the text, or the tokens are not what was written.
     """
     characters = _characters(written, text)
+    whole = written.encode()
+    owner = [place for place, character in enumerate(written) for _ in character.encode()]
+    held_back = tokens - len(entries) > 1  # beside the end
     found: list[Told] = []
     at = 0
+
+    def add(start: int, end: int, logprob_nats: float | None) -> None:
+        own = [c for place in owner[start:end] if (c := characters[place]) is not None]
+        if own:
+            found.append(Told(start=own[0], end=own[-1] + 1, logprob_nats=logprob_nats))
+
     for entry in entries:
         if not entry.text:  # a control token
             continue
-        start, end, told = _place(written, at, entry.text)
-        found += _told(characters[at:start], None)
-        found += _told(characters[start:end], entry.logprob_nats if told else None)
+        start, end = _place(whole, at, entry.text)
+        doubtful = held_back and len(entry.text) == 1 and not entry.text.isascii()
+        add(at, start, None)
+        add(start, end, None if doubtful else entry.logprob_nats)
         at = end
-    return (*found, *_told(characters[at:], None))
+    add(at, len(whole), None)
+    return tuple(found)
 
 
 def _characters(written: str, text: str) -> list[int | None]:
@@ -79,29 +95,32 @@ def _characters(written: str, text: str) -> list[int | None]:
         same = False
     if not same:
         raise ProviderError(
-            "Ollama wrote something else than the text that it was to score, so its version does not hold "
-            "itself to a format; compare texts (value='similarity')"
+            "Ollama wrote something else than the text that it was to score: its version does not hold "
+            "itself to a format (0.13.2 is the first that can write line breaks and quotes so), or the text "
+            "holds a control token of the model; compare texts (value='similarity')"
         )
     inside = UNITS.findall(literal[1:-1])
     marks: list[int | None] = [None] * (before + 1)
     return [*marks, *(place for place, unit in enumerate(inside) for _ in unit), *[None] * (after + 1)]
 
 
-def _place(written: str, at: int, token: str) -> tuple[int, int, bool]:
-    """Where the next token stands from `at` on, and whether it is of whole characters."""
-    body = token.lstrip(UNKNOWN)
-    cut = len(body) < len(token)
-    start = at + 1 if cut else at
-    while start <= len(written):
-        held_back = written[at:start]
-        if written.startswith(body, start) and (not held_back or not held_back.isascii()):
-            return (start - 1 if cut else start), start + len(body), not cut
-        start += 1
-    raise ProviderError(
-        "Ollama's log-probabilities do not fit the text that it wrote; compare texts (value='similarity')"
-    )
-
-
-def _told(characters: Sequence[int | None], logprob_nats: float | None) -> list[Told]:
-    own = [character for character in characters if character is not None]
-    return [Told(start=own[0], end=own[-1] + 1, logprob_nats=logprob_nats)] if own else []
+def _place(whole: bytes, at: int, token: str) -> tuple[int, int]:
+    """Where the next token stands from byte `at` on: its first byte, and the one after its last."""
+    said = token.encode()
+    if whole.startswith(said, at):
+        return at, at + len(said)
+    core = token.strip(UNKNOWN)
+    before = len(token) - len(token.lstrip(UNKNOWN))
+    after = len(token) - len(core) - before
+    middle = at + before
+    end = middle + len(core.encode()) + after
+    cut = whole[at:middle] + whole[end - after : end]
+    of_characters = len(cut) == before + after and all(byte >= FIRST_BEYOND_ASCII for byte in cut)
+    if cut and of_characters and whole.startswith(core.encode(), middle):
+        return at, end
+    start = whole.find(said, at)
+    if start < 0 or whole[at:start].isascii():  # only what is beyond ASCII is held back
+        raise ProviderError(
+            "Ollama's log-probabilities do not fit the text that it wrote; compare texts (value='similarity')"
+        )
+    return start, start + len(said)

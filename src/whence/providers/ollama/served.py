@@ -84,7 +84,7 @@ class Served:
                 f"{self._model} came without log-probabilities; compare texts (value='similarity')"
             )
         entries = [Entry(text=entry.token, logprob_nats=entry.logprob) for entry in reply.logprobs]
-        told = align(reply.message.content, entries, text)
+        told = align(reply.message.content, entries, text, tokens=wrote)
         return TokenScores(
             spans=tuple((one.start, one.end) for one in told),
             logprobs_nats=tuple(one.logprob_nats for one in told),
