@@ -94,7 +94,15 @@ class Writer:
         What it answered at temperature 0 it remembers. Log-probabilities are those before any temperature.
         `top`: how many alternatives each piece names.
         """
-        call = _Call(ids=self._ids(turns), max_tokens=max_tokens, temperature=temperature, seed=seed, top=top)
+        return self.write_after(
+            self._ids(turns), max_tokens=max_tokens, temperature=temperature, seed=seed, top=top
+        )
+
+    def write_after(
+        self, ids: list[int], *, max_tokens: int, temperature: float = 0, seed: int = 0, top: int = 0
+    ) -> Written:
+        """The same for a prompt that is tokens already."""
+        call = _Call(ids=ids, max_tokens=max_tokens, temperature=temperature, seed=seed, top=top)
         if temperature > 0:
             return self._asked(call)
         key = (tuple(call.ids), max_tokens, top)

@@ -27,6 +27,8 @@ Kind = Literal[
     "more_logprobs",
     "nan_logprob",
     "echo_key",
+    "runner_crash",
+    "no_logprobs",
 ]
 
 

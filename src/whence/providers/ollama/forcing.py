@@ -119,7 +119,7 @@ def _place(whole: bytes, at: int, token: str) -> tuple[int, int]:
     if cut and of_characters and whole.startswith(core.encode(), middle):
         return at, end
     start = whole.find(said, at)
-    if start < 0 or whole[at:start].isascii():  # only what is beyond ASCII is held back
+    if start < 0 or whole[at : start + len(said)].isascii():  # what is held back ends beyond ASCII
         raise ProviderError(
             "Ollama's log-probabilities do not fit the text that it wrote; compare texts (value='similarity')"
         )
