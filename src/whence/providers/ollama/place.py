@@ -12,7 +12,7 @@ from whence.providers.options import on_this_machine, split_url
 
 HOST = "OLLAMA_HOST"
 PORT = 11434
-ANYWHERE = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "::": "[::1]"}  # noqa: S104  not bound to, but asked
+ANYWHERE = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104  what a server listens on, not asked itself
 PORTS = {"http": 80, "https": 443}
 CLOUD = re.compile(r"[:-]cloud$", re.IGNORECASE)
 PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]*")
@@ -52,7 +52,7 @@ def place_of(host: str | None, *, insecure: bool) -> Place:
     if address.startswith(":"):
         address = f"127.0.0.1{address}"
     for anywhere, own in ANYWHERE.items():
-        if address == anywhere or (address.startswith(f"{anywhere}:") and anywhere != "::"):
+        if address == anywhere or address.startswith(f"{anywhere}:"):
             address = own + address[len(anywhere) :]
     parts = split_url("host", f"{scheme or 'http'}://{address}{slash}{path}", insecure=insecure)
     port = parts.port or PORTS.get(scheme, PORT)
@@ -80,12 +80,16 @@ def name_of(model: str) -> Name:
 
 def same(one: str, other: str) -> bool:
     """Whether two names are of one model: Ollama does not tell their cases apart."""
-    return [part.lower() for part in name_of(one).parts] == [part.lower() for part in name_of(other).parts]
+    try:
+        parts = [[part.lower() for part in name_of(name).parts] for name in (one, other)]
+    except InputError:  # of a server's list, which may hold anything
+        return False
+    return parts[0] == parts[1]
 
 
-def require_local(model: str) -> None:
+def require_local(model: str, remote_host: str | None = None) -> None:
     """Raise InputError for a model that Ollama would ask its own cloud for, with all that it is told."""
-    if CLOUD.search(model):
+    if remote_host or CLOUD.search(model):
         raise InputError(
             f"{model} runs in Ollama's cloud, to which the record would be sent; take a model that this "
             "Ollama runs itself"

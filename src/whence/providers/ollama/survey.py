@@ -72,8 +72,7 @@ async def survey(wire: Wire, held: Held, version: str, options: Options) -> Surv
     """
     require_local(held.name)
     shown = await wire.show(held.name)
-    if shown.remote_host:
-        require_local(f"{held.name}-cloud")
+    require_local(held.name, shown.remote_host)
     if shown.capabilities and WRITES not in shown.capabilities:
         raise UnsupportedError(
             f"{held.name} writes no text (it can: {', '.join(shown.capabilities)}); take a model that answers"

@@ -26,7 +26,7 @@ from whence.providers.ollama.keys import damaged
 from whence.providers.ollama.tensors import ROTATIONS, parameters_of
 from whence.providers.ollama.vocabulary import tokenizer_of
 
-CHUNK_ELEMENTS = 1 << 22
+CHUNK_ELEMENTS = 1 << 20
 """How many weights are dequantized at a time, in whole rows."""
 
 
