@@ -202,6 +202,25 @@ def test_without_marks_sources_and_instructions_follow_one_another() -> None:
     assert turn.text == "Dry cough."
 
 
+def test_a_prompt_that_somebody_else_made_keeps_its_text() -> None:
+    parts = (
+        "1. ",
+        Source(text="One.", name="a"),
+        "\n",
+        Source(text="", name="b"),
+        "  2. ",
+        Source(text="Two."),
+    )
+    (turn,) = build_prompt([Message(role="user", content=parts, verbatim=True)]).turns()
+    assert turn.text == "1. One.\n  2. Two."
+    assert [turn.text[a:b] for _, a, b in turn.sources] == ["One.", "", "Two."]
+    assert [turn.text[a:b] for a, b in turn.instructions] == ["1. ", "\n", "  2. "]
+    only = build_prompt([Message(role="user", content=[Source(text="Say it.")], verbatim=True)])
+    require_instruction(only)
+    with pytest.raises(EmptyPromptError):
+        require_instruction(build_prompt([Message(role="user", content=[Source(text="Say it.")])]))
+
+
 @pytest.mark.parametrize("sources", [[], [""], ["", " \n"], [Source(text="\t", name="note")]])
 def test_sources_without_any_text_are_refused(sources: list[Part]) -> None:
     with pytest.raises(NoSourceError, match="sources="):

@@ -104,4 +104,4 @@ def _with(message: Message, texts: Iterator[str]) -> Message:
         left = replace(part, text=next(texts)) if part.text.strip() else part
         (content if left.text.strip() or left is part else gone).append(left)
     said = any(isinstance(part, Source) or part.strip() for part in content)
-    return Message(role=message.role, content=tuple(content if said else gone or content))
+    return replace(message, content=tuple(content if said else gone or content))

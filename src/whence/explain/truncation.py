@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from whence.explain.segments import split
 from whence.providers.errors import ContextLengthError
-from whence.providers.prompt import Message, Prompt, Source
+from whence.providers.prompt import Prompt, Source
 
 CAUTION = 0.5
 """The part of the characters that seem too many which one step takes away: the end of a text may have more
@@ -62,8 +62,8 @@ def _with_texts(prompt: Prompt, texts: list[str]) -> Prompt:
     remaining = iter(texts)
     return Prompt(
         messages=tuple(
-            Message(
-                role=message.role,
+            replace(
+                message,
                 content=tuple(
                     replace(part, text=next(remaining)) if isinstance(part, Source) else part
                     for part in message.parts

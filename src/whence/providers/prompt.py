@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 from whence.providers.errors import EmptyPromptError, InputError, NoSourceError, RenderError, TextError
@@ -51,10 +51,15 @@ def usable_name(name: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """One turn. `content`: text, or text and sources in the order in which the model reads them."""
+    """One turn. `content`: text, or text and sources in the order in which the model reads them.
+
+    `verbatim`: they follow one another just as they are, without any markup around a source; for a prompt
+    that somebody else has made.
+    """
 
     role: Role
     content: str | Sequence[str | Source]
+    verbatim: bool = False
 
     def __post_init__(self) -> None:
         if self.role not in get_args(Role):
@@ -101,6 +106,7 @@ class Prompt:
 
         A source stands on lines of its own between `<source name="...">` and `</source>`, or not `marked`
         just as it is; parts are separated by a blank line. Empty parts are left out where nothing is marked.
+        Parts of a message that is `verbatim` are neither marked nor separated.
         """
         turns: list[Turn] = []
         index = 0
@@ -108,12 +114,14 @@ class Prompt:
             text = ""
             places: list[tuple[int, int, int]] = []
             instructions: list[Span] = []
+            marks = marked and not message.verbatim
             for part in message.parts:
-                text += "\n\n" if text and (marked or part) else ""
+                if text and (marks or part) and not message.verbatim:
+                    text += "\n\n"
                 if isinstance(part, Source):
-                    text += f'<source name="{part.name}">\n' if marked else ""
+                    text += f'<source name="{part.name}">\n' if marks else ""
                     places.append((index, len(text), len(text) + len(part.text)))
-                    text += f"{part.text}\n</source>" if marked else part.text
+                    text += f"{part.text}\n</source>" if marks else part.text
                     index += 1
                 else:
                     instructions.append((len(text), len(text) + len(part)))
@@ -164,9 +172,13 @@ def build_prompt(
 
 
 def require_instruction(prompt: Prompt) -> None:
-    """Raise EmptyPromptError where no message says anything beside its sources."""
+    """Raise EmptyPromptError where no message says anything beside its sources.
+
+    Of messages that somebody else has made, any part may be a source, the instruction too.
+    """
     parts = [part for message in prompt.messages for part in message.parts if isinstance(part, str)]
-    if not any(part.strip() for part in parts):
+    made = any(message.verbatim for message in prompt.messages)
+    if not made and not any(part.strip() for part in parts):
         raise EmptyPromptError("the prompt is empty; say what to do, such as 'Summarise this record.'")
 
 
@@ -201,8 +213,7 @@ def _named(messages: Sequence[Message]) -> tuple[Message, ...]:
         return Source(text=part.text, name=unique, kind=part.kind, metadata=part.metadata)
 
     return tuple(
-        Message(role=message.role, content=tuple(name(part) for part in message.parts))
-        for message in messages
+        replace(message, content=tuple(name(part) for part in message.parts)) for message in messages
     )
 
 
