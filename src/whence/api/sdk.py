@@ -17,6 +17,7 @@ from whence.explain.request import Request
 from whence.explain.schema import Explanation, TargetKind, TextKind
 from whence.providers.base import Progress, Provider
 from whence.providers.errors import InputError
+from whence.providers.observations import Generation
 from whence.providers.prompt import Message, Source, build_prompt
 from whence.providers.registry import resolve
 
@@ -50,7 +51,7 @@ class Explainer:
         prompt: str | Sequence[Message],
         *,
         sources: Sequence[str | Source] = (),
-        output: str | None = None,
+        output: str | Generation | None = None,
         system: str | None = None,
         method: str | Sequence[str] = "auto",
         segment_by: TextKind = "sentence",
@@ -66,15 +67,16 @@ class Explainer:
     ) -> Explanation:
         """Let the model answer, and explain each part of the answer by the parts of the sources.
 
-        `output`: explain this text instead of generating one. `method`: one name, or several for several
-        results; `auto` takes the best that the model allows. `segment_by`, `target_by`: what receives
-        credit, and what is explained. `detail`: keep the token level, for `Explanation.at`. `attention`: keep
-        every weight of every head in `Explanation.attention`, at one byte each (`True`, `"u8"`) or two
-        (`"float16"`); `KeepAttention` also sets the limit of size. `truncate`: leave out the end of sources
-        that do not fit, and say so. `budget`: the most that may be spent, such as `Budget(calls=100)`; where
-        calls cost money and none is given, `DEFAULT_BUDGET` holds, and the explanation's `cost` says so.
-        `progress` is called with a `Step`, from a worker thread. `parameters` are the method's, such as
-        `layers=` and `heads=` for attention, or `masks=` for lasso.
+        `output`: explain this text instead of generating one; a `Generation` is an answer that this model
+        gave before, with what came with it (citations, log-probabilities of its tokens). `method`: one name,
+        or several for several results; `auto` takes the best that the model allows. `segment_by`,
+        `target_by`: what receives credit, and what is explained. `detail`: keep the token level, for
+        `Explanation.at`. `attention`: keep every weight of every head in `Explanation.attention`, at one byte
+        each (`True`, `"u8"`) or two (`"float16"`); `KeepAttention` also sets the limit of size. `truncate`:
+        leave out the end of sources that do not fit, and say so. `budget`: the most that may be spent, such
+        as `Budget(calls=100)`; where calls cost money and none is given, `DEFAULT_BUDGET` holds, and the
+        explanation's `cost` says so. `progress` is called with a `Step`, from a worker thread. `parameters`
+        are the method's, such as `layers=` and `heads=` for attention, or `masks=` for lasso.
 
         Blocks; also inside a running event loop. Interrupted, it stops the model. Raises WhenceError.
         """
@@ -130,7 +132,7 @@ class Explainer:
         /,
         *,
         sources: Sequence[str | Source] = (),
-        output: str | None = None,
+        output: str | Generation | None = None,
         system: str | None = None,
         method: str | Sequence[str] = "auto",
         segment_by: TextKind = "sentence",

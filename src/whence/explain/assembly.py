@@ -13,6 +13,7 @@ from whence.explain.schema import (
     MessageRecord,
     Money,
     Output,
+    OutputToken,
     PromptRecord,
     SourceRecord,
     SourceReference,
@@ -83,7 +84,7 @@ def assemble(calls: Calls, shortened: Shortened, observed: Observed, *, seconds:
             given=written is None,
             finish=None if written is None else written.finish,
             targets=layout.targets,
-            tokens=next((look.tokens for look in observed.looks if look.tokens), None),
+            tokens=next((look.tokens for look in observed.looks if look.tokens), _carried_tokens(written)),
         ),
         results=tuple(
             finding.result.model_copy(update={"caveats": (*finding.result.caveats, *caveats)})
@@ -102,6 +103,16 @@ def assemble(calls: Calls, shortened: Shortened, observed: Observed, *, seconds:
             ),
             budget=calls.budget,
         ),
+    )
+
+
+def _carried_tokens(written: Generation | None) -> tuple[OutputToken, ...] | None:
+    """What an answer itself tells of its tokens."""
+    if written is None or not written.tokens:
+        return None
+    return tuple(
+        OutputToken(start=token.start, end=token.end, logprob_nats=token.logprob_nats)
+        for token in written.tokens
     )
 
 

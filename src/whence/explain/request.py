@@ -14,6 +14,7 @@ from whence.explain.result import Family
 from whence.explain.schema import TargetKind, TextKind
 from whence.providers.base import Capabilities
 from whence.providers.errors import EmptyOutputError, InputError, UnsupportedError
+from whence.providers.observations import Generation
 from whence.providers.prompt import Prompt, require_encodable
 
 
@@ -21,11 +22,12 @@ from whence.providers.prompt import Prompt, require_encodable
 class Request:
     """What is to be explained, and how. `methods`: the primary first. `attention`: how to keep the tensor.
 
+    `output`: a text, or an answer of this model with all that came with it; None where it is to answer.
     `budget`: the most that may be spent; `metered_budget`: where calls cost money, and none is given.
     """
 
     prompt: Prompt
-    output: str | None = None
+    output: str | Generation | None = None
     methods: tuple[str, ...] = ("auto",)
     segment_by: TextKind = "sentence"
     target_by: TargetKind = "sentence"
@@ -52,8 +54,9 @@ class Request:
         if not self.methods or len(set(self.methods)) != len(self.methods):
             raise InputError(f"method is {list(self.methods)}; name one method, or several different ones")
         if self.output is not None:
-            require_encodable(self.output, "the output")
-            if not self.output.strip():
+            text = self.output if isinstance(self.output, str) else self.output.text
+            require_encodable(text, "the output")
+            if not text.strip():
                 raise EmptyOutputError("the output is empty; give its text, or leave output away")
 
 
@@ -95,7 +98,8 @@ def require_units(request: Request, method: Method, capabilities: Capabilities) 
 
 def _require_citable(request: Request) -> None:
     """Raise UnsupportedError for what no claim can be about."""
-    if request.output is not None:
+    carried = isinstance(request.output, Generation) and request.output.citations is not None
+    if request.output is not None and not carried:
         raise UnsupportedError(
             "citations come with an answer that the model writes, and this output is given; leave output= "
             "away, or take a method that removes passages"
