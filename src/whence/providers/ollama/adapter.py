@@ -180,12 +180,10 @@ class Ollama:
         version = await self._wire.version()
         held = await held_of(self._wire, self.model)
         found = await survey(self._wire, held, version, self._options)
-        served = Served(
-            self._wire,
-            self.model,
-            num_ctx=self._num_ctx or found.context_tokens,
-            temperature=self._temperature,
-        )
+        num_ctx = self._num_ctx or found.context_tokens
+        if found.weights is not None:
+            num_ctx = min(num_ctx, found.weights.context_tokens)
+        served = Served(self._wire, self.model, num_ctx=num_ctx, temperature=self._temperature)
         if found.weights is None:
             return _Known(survey=found, served=served, local=None)
         from whence.providers.ollama.native import local_model

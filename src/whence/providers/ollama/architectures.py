@@ -52,23 +52,13 @@ def configuration_of(header: Header) -> PreTrainedConfig:
     keys = Keys(header)
     try:
         config = _ARCHITECTURES[header.architecture](keys, header)
+        _check_keys(keys, header, config)
+        check_vocabulary(header, config.vocab_size)
+        check_tensors(header, config)
     except WhenceError:
         raise
-    except Exception as error:  # the library checks what it is told, and raises what it likes
+    except Exception as error:  # the libraries check what they are told, and raise what they like
         raise damaged(f"its sizes do not fit each other ({error})") from error
-    keys.ignore("rope.scaling.finetuned", "tensor_data_layout")
-    keys.only("attention.causal", True)
-    keys.only("expert_count", 0)
-    keys.only("expert_used_count", 0)
-    keys.only("pooling_type", 0)
-    keys.only("use_parallel_residual", False)
-    keys.only("vocab_size", config.vocab_size)
-    others = [key for key in header.metadata if not key.startswith((*INERT, f"{header.architecture}."))]
-    unread = keys.unread() + [key for key in others if key not in HANDLED]
-    if unread:
-        raise unsupported(f"it has keys that are not handled ({listed(unread)})")
-    check_vocabulary(header, config.vocab_size)
-    check_tensors(header, config)
     return config
 
 
@@ -83,7 +73,18 @@ def _check_kind(header: Header) -> None:
         raise unsupported(f"its architecture is {header.architecture!r}; known are {known}")
 
 
-# What all have ----------------------------------------------------------------------------------------------
+def _check_keys(keys: Keys, header: Header, config: PreTrainedConfig) -> None:
+    """That no key is left which might count."""
+    keys.ignore("rope.scaling.finetuned", "tensor_data_layout")
+    keys.only("attention.causal", True)
+    for name in ("expert_count", "expert_used_count", "pooling_type"):
+        keys.only(name, 0)
+    keys.only("use_parallel_residual", False)
+    keys.only("vocab_size", config.vocab_size)
+    others = [key for key in header.metadata if not key.startswith((*INERT, f"{header.architecture}."))]
+    unread = keys.unread() + [key for key in others if key not in HANDLED]
+    if unread:
+        raise unsupported(f"it has keys that are not handled ({listed(unread)})")
 
 
 def _common(keys: Keys, header: Header, *, epsilon: float | None = None) -> dict[str, Any]:
@@ -156,9 +157,6 @@ def _rotation(keys: Keys, common: dict[str, Any], *, theta: float = 10000.0) -> 
 def _whole_heads(keys: Keys, common: dict[str, Any]) -> None:
     """All dimensions of a head are turned."""
     keys.only("rope.dimension_count", common["head_dim"])
-
-
-# Each by itself ---------------------------------------------------------------------------------------------
 
 
 def _llama(keys: Keys, header: Header) -> PreTrainedConfig:

@@ -16,6 +16,8 @@ from whence.providers.errors import ProviderError
 UNKNOWN = "\ufffd"
 """Stands for bytes that are no character by themselves, in what llama.cpp says of a token."""
 FIRST_BEYOND_ASCII = 0x80
+MOST_SPACE = 22
+"""Characters that llama.cpp's grammars allow after a value: two line breaks and twenty blanks."""
 UNITS = re.compile(
     r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\.|[^\\]", re.DOTALL
 )
@@ -45,8 +47,8 @@ def schema_of(text: str) -> dict[str, str]:
 
 
 def longest_literal_tokens(text: str) -> int:
-    """The most tokens in which a model can write it: one for each byte, and the end."""
-    return len(json.dumps(text, ensure_ascii=False).encode()) + 1
+    """The most tokens in which a model can write it: one for each byte, white space after it, and the end."""
+    return len(json.dumps(text, ensure_ascii=False).encode()) + MOST_SPACE + 1
 
 
 def align(written: str, entries: Sequence[Entry], text: str, *, tokens: int) -> tuple[Told, ...]:
@@ -54,9 +56,9 @@ def align(written: str, entries: Sequence[Entry], text: str, *, tokens: int) -> 
 
     Tokens of the JSON alone (its quotation marks) are left out; one that holds a part of the text, too,
     counts for that. `tokens`: how many were written, with the end. From 0.30 on Ollama tells nothing of
-    tokens that end within a character, and of the last of them as if it were the whole character: where some
-    are not told, single characters beyond ASCII are taken to be such. Before that each token has its entry,
-    with a U+FFFD for each byte that is no character by itself.
+    tokens that end within a character, and of the one that completes it as if it were all of them: where some
+    are not told, those with characters beyond ASCII are taken to be such. Before that each token has its
+    entry, with a U+FFFD for each byte that is no character by itself.
 
     Raises ProviderError where `written` is not the text, or the tokens are not what was written.
     """
@@ -76,7 +78,7 @@ def align(written: str, entries: Sequence[Entry], text: str, *, tokens: int) -> 
         if not entry.text:  # a control token
             continue
         start, end = _place(whole, at, entry.text)
-        doubtful = held_back and len(entry.text) == 1 and not entry.text.isascii()
+        doubtful = held_back and not entry.text.isascii()
         add(at, start, None)
         add(start, end, None if doubtful else entry.logprob_nats)
         at = end

@@ -40,12 +40,15 @@ NOTE = (
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """Weights that can be loaded here, by what their file says of itself. `dtype`: by name."""
+    """Weights that can be loaded here, by what their file says of itself.
+
+    `dtype`: by name. `context_tokens`: with which the server has to be asked, at most, to compute the same.
+    """
 
     blob: Blob
     header: Header
     dtype: str
-    needed_bytes: int
+    context_tokens: int
 
     @property
     def note(self) -> str:
@@ -83,7 +86,8 @@ def look(
     header = read_header(blob.path)
     if dtype == "auto":
         dtype = "float32" if header.quantization == EXACT else "bfloat16"
-    needed_bytes = memory_bytes(header, configuration_of(header), getattr(torch, dtype))
+    config = configuration_of(header)
+    needed_bytes = memory_bytes(header, config, getattr(torch, dtype))
     free_bytes = _free_bytes(device)
     if needed_bytes > free_bytes:
         half = "dtype='bfloat16' halves that; " if dtype == "float32" else ""
@@ -91,7 +95,8 @@ def look(
             f"its weights would take about {needed_bytes / 2**30:.1f} GiB here in {dtype}, and "
             f"{free_bytes / 2**30:.1f} GiB are free; {half}free memory, or take a smaller model"
         )
-    return Weights(blob=blob, header=header, dtype=dtype, needed_bytes=needed_bytes)
+    context_tokens = config.max_position_embeddings
+    return Weights(blob=blob, header=header, dtype=dtype, context_tokens=context_tokens)
 
 
 def local_model(

@@ -49,7 +49,9 @@ def place_of(host: str | None, *, insecure: bool) -> Place:
     given = (host or os.environ.get(HOST) or "127.0.0.1").strip()
     scheme, _, rest = given.rpartition("://")
     address, slash, path = rest.partition("/")
-    if address.startswith(":"):
+    if address.count(":") > 1 and not {"[", "@"} & set(address):  # IPv6 by itself
+        address = f"[{address}]"
+    elif address.startswith(":"):
         address = f"127.0.0.1{address}"
     for anywhere, own in ANYWHERE.items():
         if address == anywhere or address.startswith(f"{anywhere}:"):
@@ -70,7 +72,7 @@ def name_of(model: str) -> Name:
     given = dict(zip(("model", "namespace", "host"), reversed(path.split("/")), strict=False))
     given |= {"tag": tag} if colon else {}
     known = Name(**{field.name: given.get(field.name) or field.default for field in fields(Name)})  # type: ignore[arg-type]
-    if path.count("/") > 2 or not given.get("model") or not all(map(PART.fullmatch, known.parts)):
+    if path.count("/") > 2 or not all(given.values()) or not all(map(PART.fullmatch, known.parts)):
         raise InputError(
             f"{model!r} is no name of a model: write NAME, NAME:TAG or HOST/NAMESPACE/NAME:TAG, as "
             "'ollama list' shows it"

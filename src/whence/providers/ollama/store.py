@@ -174,7 +174,8 @@ def _blob(root: Path, layer: Layer) -> Path:
 def _inside(path: Path, root: Path) -> Path:
     """Where a path really leads. Raises ModelLoadError where that is outside the store."""
     try:
-        real, store = path.resolve(strict=True), root.resolve(strict=True)
+        # Of a circle of links `Path.resolve` raises RuntimeError, in Python before 3.13.
+        real, store = (Path(os.path.realpath(one, strict=True)) for one in (path, root))
     except OSError as error:
         raise ModelLoadError(f"{path} cannot be read: {error.strerror}; pull the model again") from error
     if not real.is_relative_to(store):

@@ -14,6 +14,7 @@ from gguf import TokenType
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
+from whence.providers.errors import WhenceError
 from whence.providers.ollama.header import Header
 from whence.providers.ollama.keys import damaged, unsupported
 
@@ -53,7 +54,7 @@ _GPT4O = (
 )
 _GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 
-_SPLITS: dict[str, tuple[tuple[str, ...], bool]] = {
+SPLITS: dict[str, tuple[tuple[str, ...], bool]] = {
     **dict.fromkeys(("gpt-2", "phi-2"), ((_GPT2,), False)),
     **dict.fromkeys(("llama3", "llama-v3", "llama-bpe", "falcon3", "pixtral", "lfm2"), ((_LLAMA3,), True)),
     **dict.fromkeys(("dbrx", "smaug-bpe"), ((_LLAMA3,), False)),
@@ -79,8 +80,8 @@ def check_vocabulary(header: Header, size: int) -> None:
     model = header.metadata.get(PREFIX + "model")
     if model not in ("gpt2", "llama"):
         raise unsupported(f"{PREFIX}model is {model!r}; gpt2 and llama are handled")
-    if model == "gpt2" and (pre := header.metadata.get(PREFIX + "pre")) not in _SPLITS:
-        raise unsupported(f"{PREFIX}pre is {pre!r}; {', '.join(_SPLITS)} are handled")
+    if model == "gpt2" and (pre := header.metadata.get(PREFIX + "pre")) not in SPLITS:
+        raise unsupported(f"{PREFIX}pre is {pre!r}; {', '.join(SPLITS)} are handled")
     for name, value in _ALLOWED.items():
         if header.metadata.get(PREFIX + name, value) != value:
             raise unsupported(f"{PREFIX}{name} = {header.metadata[PREFIX + name]!r} is not handled")
@@ -101,12 +102,10 @@ def tokenizer_of(header: Header) -> PreTrainedTokenizerFast:
         backend.add_tokens(list(_marked(header, tokens, types)))
         ids = {name: _id(header, name, len(tokens)) for name in ("bos", "eos", "unknown", "padding")}
         backend.post_processor = _affixes(header, tokens, ids, begins=begins)
-    except ValueError as error:  # of the library, about a merge
-        raise damaged(f"its tokenizer cannot be made ({error})") from error
-    except Exception as error:  # its Rust side raises bare Exceptions
-        if type(error) is Exception:
-            raise damaged(f"its tokenizer cannot be made ({error})") from error
+    except WhenceError:
         raise
+    except Exception as error:  # the library raises no other class, about a merge that has no token, say
+        raise damaged(f"its tokenizer cannot be made ({error})") from error
     named: dict[str, Any] = {
         f"{short}_token": tokens[index]
         for short, index in zip(("bos", "eos", "unk", "pad"), ids.values(), strict=True)
@@ -122,7 +121,7 @@ def tokenizer_of(header: Header) -> PreTrainedTokenizerFast:
 
 
 def _byte_level(header: Header, vocabulary: dict[str, int]) -> tuple[Tokenizer, bool]:
-    splits, whole = _SPLITS[str(header.metadata[PREFIX + "pre"])]
+    splits, whole = SPLITS[str(header.metadata[PREFIX + "pre"])]
     merges = []
     for merge in _texts(header, "merges"):
         first, blank, second = merge.partition(" ")
