@@ -6,7 +6,10 @@
 - claude, gemini: an answer of its own over the wire, through the real SDKs, from servers in this process that
   speak as these APIs do. claude tells its citations, too, and gemini 2.5 the log-probabilities of its own
   words, for which the calls of one explanation give two rows: nats, up to the first word that differs, and
-  similarity. For each explanation the calls and tokens must be those that the server counted.
+  similarity. For each explanation the calls and tokens must be those that the server counted;
+- ollama: likewise, over its wire format: the log-probability of a given output, which the model is made to
+  write as a JSON string; of an Ollama too old for that (0.12.10) only texts; and the attention of the very
+  file in its store, by the type of its weights: the server writes the answer, and this process reads it.
 
 best: the share of targets whose best segment is true; recall: of the true segments, the share among the best
 3 (or as many as are true, if more). What is not cited, or could not be measured, is not found; of what is
@@ -38,7 +41,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from over_the_wire import MiscountError, apis
+from over_the_wire import BLOBS, UNTOLD, MiscountError, apis
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -54,8 +57,15 @@ AIMS = {"logprob lasso 64": 0.95, "text lasso 64": 0.90}
 CALLS = (32, 64, 128)
 LOCAL = {"logprob": "weights", "text": "text", "text with noise": "text with noise"}
 """Where ablations are measured in this process: the explainer for each."""
-APIS = {"claude": ("",), "gemini 2.5": (" nats", " similarity"), "gemini 3.5": ("",)}
+APIS = {
+    "claude": ("",),
+    "gemini 2.5": (" nats", " similarity"),
+    "gemini 3.5": ("",),
+    "ollama": ("",),
+    f"ollama {UNTOLD}": ("",),
+}
 """Over the wire: what each result of one explanation is called."""
+ATTENTION = {"method": "attention"}
 TEMPERATURE = 1.0
 LONGEST_ANSWER_TOKENS = 128
 LEFT_OUT = re.compile(r"(\d+) of \d+ answers to shortened records")
@@ -138,6 +148,14 @@ def ways(wanted: Sequence[str] = ()) -> list[Way]:
             for design, arguments in designs().items()
         ]
     found.append(Way(explainer="claude", rows=("claude citations",), arguments={"method": "citations"}))
+    found += [
+        Way(
+            explainer=f"ollama weights {kind}",
+            rows=(f"ollama weights {kind} attention",),
+            arguments=ATTENTION,
+        )
+        for kind in BLOBS
+    ]
     for api, results in APIS.items():
         found += [
             Way(

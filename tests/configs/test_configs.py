@@ -9,6 +9,7 @@ import pytest
 
 from whence.api.service.settings import ModelSettings, load_settings
 from whence.providers.base import Prices
+from whence.providers.ollama import Ollama
 from whence.providers.registry import PROVIDERS, load_attribute
 
 FOLDER = Path(__file__).parents[2] / "configs"
@@ -17,7 +18,7 @@ OF_APIS = [
     (file, name)
     for file in FILES
     for name, own in load_settings(FOLDER / file).models.items()
-    if own.provider.startswith(("claude:", "vertex:"))
+    if own.provider.startswith(("claude:", "vertex:", "ollama:"))
 ]
 
 
@@ -26,8 +27,8 @@ def model(file: str, name: str) -> ModelSettings:
 
 
 def test_there_is_a_file_for_each_way_to_begin() -> None:
-    assert {file for file, _ in OF_APIS} == {"claude.toml", "vertex.toml", "hybrid.toml"}
-    assert FILES == ["claude.toml", "demo.toml", "hybrid.toml", "vertex.toml"]
+    assert {file for file, _ in OF_APIS} == {"claude.toml", "vertex.toml", "ollama.toml", "hybrid.toml"}
+    assert FILES == ["claude.toml", "demo.toml", "hybrid.toml", "ollama.toml", "vertex.toml"]
     listed = (FOLDER / "README.md").read_text()
     assert all(f"`{file}`" in listed for file in FILES)
 
@@ -68,3 +69,24 @@ def test_of_the_hybrid_the_local_model_is_the_default() -> None:
     chosen = settings.models[settings.choose(None)]
     assert (chosen.provider, chosen.preload, chosen.budget) == ("demo", True, None)
     assert settings.models[settings.choose("claude")].provider.startswith("claude:")
+
+
+@pytest.mark.parametrize("name", load_settings(FOLDER / "ollama.toml").models)
+def test_no_record_leaves_the_servers_of_who_uses_an_ollama(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OLLAMA_HOST", "https://elsewhere.example.com")
+    settings = load_settings(FOLDER / "ollama.toml")
+    given = settings.models[name].adapter_options
+    assert isinstance(
+        settings.make_provider(name), Ollama
+    )  # which refuses a cloud, and another host by http://
+    assert given["host"] in ("127.0.0.1:11434", "https://ollama.example.org")
+    assert given["native"] in (True, False)  # chosen, and not found out
+    assert "insecure" not in given
+
+
+def test_an_ollama_of_this_machine_is_the_default_and_its_weights_are_loaded() -> None:
+    settings = load_settings(FOLDER / "ollama.toml")
+    chosen = settings.models[settings.choose(None)]
+    assert (chosen.adapter_options["host"], chosen.adapter_options["native"]) == ("127.0.0.1:11434", True)

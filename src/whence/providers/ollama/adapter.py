@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from whence.providers.base import Capabilities, Progress, Step, Watcher, report, text_to_explain
-from whence.providers.errors import CaptureError, InputError, UnsupportedError
+from whence.providers.errors import CaptureError, InputError, RenderError, UnsupportedError
 from whence.providers.observations import (
     AttentionQuery,
     AttentionRows,
@@ -19,7 +18,7 @@ from whence.providers.observations import (
 )
 from whence.providers.ollama.place import name_of, place_of, require_local
 from whence.providers.ollama.served import Served, held_of
-from whence.providers.ollama.survey import Options, Survey, survey
+from whence.providers.ollama.survey import Dtype, Options, Survey, survey
 from whence.providers.ollama.wire import Messages, Wire
 from whence.providers.options import require_limits, require_temperature, require_texts
 from whence.providers.prompt import Prompt
@@ -27,10 +26,9 @@ from whence.providers.turns import Turns
 
 if TYPE_CHECKING:
     from whence.providers.huggingface.local import LocalModel
-    from whence.providers.ollama.native import Dtype
 
-KEY = "OLLAMA_API_KEY"
 MOST_TEMPERATURE = 2
+PROBE = (("user", "Hello"),)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,16 +85,23 @@ class Ollama:
         require_temperature(temperature, most=MOST_TEMPERATURE)
         if num_ctx is not None and (not isinstance(num_ctx, int) or isinstance(num_ctx, bool) or num_ctx < 1):
             raise InputError(f"num_ctx={num_ctx!r}: it is a number of tokens, 1 or greater")
+        if native is not None and not isinstance(native, bool):
+            raise InputError(f"native={native!r}: it is True, False or None")
+        if dtype not in get_args(Dtype):
+            raise InputError(f"dtype={dtype!r}: it is one of {', '.join(get_args(Dtype))}")
+        if models_dir is not None and (not isinstance(models_dir, str | Path) or "\0" in str(models_dir)):
+            raise InputError(f"models_dir={models_dir!r}: it is the path of a folder")
         name_of(model)
         require_local(model)
         self.model = model
         self._wire = Wire(
             place_of(host, insecure=insecure),
-            api_key=api_key or os.environ.get(KEY) or None,
+            api_key=api_key,
             timeout_seconds=timeout_seconds,
         )
-        self._options = Options(native=native, models_dir=models_dir, dtype=dtype, device=device)
-        self._num_ctx = num_ctx
+        self._options = Options(
+            num_ctx=num_ctx, native=native, models_dir=models_dir, dtype=dtype, device=device
+        )
         self._temperature = temperature
         self._max_in_flight = max_in_flight
         self._deadline_seconds = deadline_seconds
@@ -110,7 +115,8 @@ class Ollama:
         """
         known = await self._known()
         if known.local is not None:
-            return await known.local.capabilities()
+            # It is the server that writes, and no two of its answers need be the same.
+            return replace(await known.local.capabilities(), deterministic=False)
         scores = known.survey.no_scores is None
         return Capabilities(
             access=known.survey.access,
@@ -154,8 +160,8 @@ class Ollama:
         """
         known = await self._known()
         if known.local is not None:
-            for prompt in prompts[:1]:
-                await _require_agreement(known.served, known.local, prompt)
+            if len(prompts) == 1:  # as the whole prompt is, before those with something removed
+                await _require_agreement(known.served, known.local, prompts[0])
             return await known.local.score(prompts, output, progress=progress)
         if known.survey.no_scores is not None:
             raise UnsupportedError(f"{self.model} cannot score a given output: {known.survey.no_scores}")
@@ -180,16 +186,27 @@ class Ollama:
         version = await self._wire.version()
         held = await held_of(self._wire, self.model)
         found = await survey(self._wire, held, version, self._options)
-        num_ctx = self._num_ctx or found.context_tokens
-        if found.weights is not None:
-            num_ctx = min(num_ctx, found.weights.context_tokens)
-        served = Served(self._wire, self.model, num_ctx=num_ctx, temperature=self._temperature)
-        if found.weights is None:
+        served = Served(
+            self._wire,
+            self.model,
+            num_ctx=found.context_tokens,
+            cuts=found.cuts,
+            temperature=self._temperature,
+        )
+        weights = found.weights
+        if weights is not None:
+            try:
+                await served.render(PROBE)
+            except RenderError as error:
+                if self._options.native:
+                    raise
+                found, weights = replace(found, weights=None, no_weights=str(error)), None
+        if weights is None:
             return _Known(survey=found, served=served, local=None)
         from whence.providers.ollama.native import local_model
 
         local = local_model(
-            found.weights, served.render, device=self._options.device, context_tokens=served.num_ctx
+            weights, served.render, device=self._options.device, context_tokens=served.num_ctx
         )
         return _Known(survey=found, served=served, local=local)
 

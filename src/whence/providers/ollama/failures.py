@@ -24,7 +24,7 @@ CONTEXT = re.compile(r"n_ctx\W+(\d+)")
 NO_MEMORY = re.compile(r"requires more system memory|out of memory|unable to load model", re.IGNORECASE)
 
 
-class NoSuchModelError(Exception):
+class NoSuchModelError(ProviderError):
     """This Ollama has no such model; the adapter says which it has."""
 
 
@@ -36,7 +36,7 @@ def clean(message: str, secret: str | None) -> str:
 
 def error_of(
     status: int, message: str, *, asked_tokens: int, num_ctx: int, secret: str | None
-) -> WhenceError | NoSuchModelError:
+) -> WhenceError:
     """Ours for an answer that is an error.
 
     `asked_tokens`: about as many as were sent, for a message that does not count them; `num_ctx`: the context

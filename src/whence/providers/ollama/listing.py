@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import anyio
 
-from whence.providers.errors import InputError, ProviderError, UnknownModelError, UnsupportedError
+from whence.providers.errors import WhenceError
 from whence.providers.listing import ListedModel, Listing
-from whence.providers.ollama.failures import NoSuchModelError
 from whence.providers.ollama.place import place_of
 from whence.providers.ollama.survey import Options, survey
 from whence.providers.ollama.wire import Held, Wire
@@ -41,7 +40,7 @@ async def listing(*, host: str | None = None, api_key: str | None = None) -> Lis
 async def _listed(wire: Wire, held: Held, version: str) -> ListedModel:
     try:
         seen = await survey(wire, held, version, Options())
-    except (InputError, UnsupportedError, ProviderError, NoSuchModelError, UnknownModelError) as error:
+    except WhenceError as error:
         return ListedModel(name=f"ollama:{held.name}", access=None, why=str(error))
     reasons = [seen.no_weights if seen.weights is None else "", seen.no_scores or ""]
     if seen.access != "text":

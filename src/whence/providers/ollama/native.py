@@ -7,26 +7,26 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import anyio.from_thread
 import psutil
 import torch
 
-from whence.providers.errors import InputError, ModelLoadError, UnsupportedError
+from whence.providers.errors import ModelLoadError, UnsupportedError
 from whence.providers.huggingface.loading import examined
 from whence.providers.huggingface.local import LocalModel
 from whence.providers.ollama.architectures import configuration_of
 from whence.providers.ollama.header import Header, read_header
 from whence.providers.ollama.place import Name
 from whence.providers.ollama.store import Blob, check_digest, find, roots
+from whence.providers.ollama.survey import Dtype
 from whence.providers.ollama.weights import load_blob, memory_bytes
 from whence.providers.ollama.wire import Messages
 
 if TYPE_CHECKING:
     from whence.providers.huggingface.reading import Loaded
 
-Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 FROM = re.compile(r"^FROM (.+)$", re.MULTILINE)
 EXACT = "F32"
 RENDERINGS = 64
@@ -70,14 +70,8 @@ def look(
     `digest`: of its manifest; `modelfile`: as the server shows it, which names the file it serves. Raises
     UnsupportedError, ModelLoadError with the reason why they are not loaded.
     """
-    if dtype not in get_args(Dtype):
-        raise InputError(f"dtype={dtype!r}: it is one of {', '.join(get_args(Dtype))}")
     served = FROM.search(modelfile)
-    try:
-        blob = find(name, digest, roots(models_dir))
-    except UnsupportedError as error:
-        where = f" (it says: {served[1]})" if served else ""
-        raise UnsupportedError(f"{error}{where}") from error
+    blob = find(name, digest, roots(models_dir), told=served[1] if served else "")
     if served is None or re.split(r"[/\\]", served[1].strip())[-1] != blob.path.name:
         raise UnsupportedError(
             "this Ollama serves another file than the one in the store here, so the two are not the same "
@@ -156,7 +150,10 @@ def _best_device() -> str:
 def _free_bytes(device: str | None) -> int:
     """Where the weights would lie. They pass through this machine's memory one by one."""
     if (device or _best_device()).startswith("cuda"):
-        free: int = torch.cuda.mem_get_info(device or "cuda")[0]
+        try:
+            free: int = torch.cuda.mem_get_info(device or "cuda")[0]
+        except (RuntimeError, AssertionError, ValueError) as error:  # as that of no such device
+            raise ModelLoadError(f"device={device!r} cannot be used here: {error}; take 'cpu'") from error
         return free
     available: int = psutil.virtual_memory().available
     return available

@@ -9,7 +9,13 @@ from contextlib import aclosing
 from typing import Any
 
 from whence.providers.base import Progress, Step, report
-from whence.providers.errors import ContextLengthError, RenderError, UnknownModelError, UnsupportedError
+from whence.providers.errors import (
+    ContextLengthError,
+    ProviderError,
+    RenderError,
+    UnknownModelError,
+    UnsupportedError,
+)
 from whence.providers.observations import Generation, TokenScores
 from whence.providers.ollama.failures import NoSuchModelError
 from whence.providers.ollama.forcing import Entry, align, longest_literal_tokens, schema_of
@@ -21,16 +27,21 @@ COUNTS = 64
 """So many prompts' tokens, as Ollama counted them, are remembered."""
 TOLD_EVERY_SECONDS = 0.3
 BYTES_PER_TOKEN = 3
+TEMPLATE_TOKENS = 32
+"""More than a template puts around a message."""
 
 
 class Served:
-    """One model of an Ollama; each call is one request. `num_ctx`: tokens that it may read and write.
+    """One model of an Ollama; each call is one request.
+
+    `num_ctx`: tokens that it may read and write; `cuts`: whether a longer prompt is cut without a word.
 
     Raises UnknownModelError, ContextLengthError, AuthenticationError, ProviderError.
     """
 
-    def __init__(self, wire: Wire, model: str, *, num_ctx: int, temperature: float) -> None:
+    def __init__(self, wire: Wire, model: str, *, num_ctx: int, cuts: bool, temperature: float) -> None:
         self.num_ctx = num_ctx
+        self._cuts = cuts
         self._wire = wire
         self._model = model
         self._temperature = temperature
@@ -40,6 +51,7 @@ class Served:
         self, messages: Messages, *, max_tokens: int, seed: int, progress: Progress | None
     ) -> Generation:
         """An answer, without thinking first."""
+        self._require_room(messages)
         text, last, lines, told = "", Reply(), 0, time.monotonic()
         fields = {"options": self._options(max_tokens, seed)}
         try:
@@ -106,6 +118,7 @@ class Served:
     async def count(self, messages: Messages) -> int | None:
         """Tokens of the prompt that the model reads; None where Ollama does not tell. It is made to read."""
         if self._counted.get(messages) is None:
+            self._require_room(messages)
             reply = await self._chat(messages, options=self._options(1))
             self._remember(messages, reply.prompt_eval_count)
         return self._counted[messages]
@@ -115,6 +128,15 @@ class Served:
             return await self._wire.chat(self._model, messages, **fields)
         except NoSuchModelError as error:
             raise await self._removed() from error
+
+    def _require_room(self, messages: Messages) -> None:
+        """Raise ProviderError where the prompt might be cut: it has no more tokens than bytes."""
+        most = sum(TEMPLATE_TOKENS + len(text.encode()) for _, text in messages)
+        if self._cuts and most > self.num_ctx:
+            raise ProviderError(
+                f"this Ollama cuts what does not fit without a word, and {most} bytes might not fit into "
+                f"{self.num_ctx} tokens; update Ollama (0.12.6 says it), or give a larger num_ctx="
+            )
 
     async def _removed(self) -> UnknownModelError:
         return unknown(self._model, await self._wire.held())

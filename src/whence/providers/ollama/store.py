@@ -86,8 +86,11 @@ def roots(models_dir: str | Path | None) -> list[Path]:
     return [Path(path).expanduser() for path in ([given] if given else USUAL)]
 
 
-def find(name: Name, digest: str, folders: list[Path]) -> Blob:
-    """The weights of a model. `digest`: of its manifest, in hexadecimal, as the server names it.
+def find(name: Name, digest: str, folders: list[Path], *, told: str = "") -> Blob:
+    """The weights of a model.
+
+    `digest`: of its manifest, in hexadecimal, as the server names it; `told`: where the server says that the
+    weights are.
 
     Raises UnsupportedError where they are not here, or not of a kind that is read, and ModelLoadError where
     the store is damaged or leads out of itself.
@@ -99,8 +102,8 @@ def find(name: Name, digest: str, folders: list[Path]) -> Blob:
                 return _weights(root, path, text)
     looked = ", ".join(map(str, folders))
     raise UnsupportedError(
-        f"the files of this model were not found in {looked}; where this Ollama keeps them elsewhere on this "
-        "machine, name the folder (models_dir=, OLLAMA_MODELS)"
+        f"the files of this model were not found in {looked}; this Ollama keeps them elsewhere"
+        f"{told and f' (it says: {told})'}: if that is on this machine, name the folder (models_dir=, OLLAMA_MODELS)"
     )
 
 

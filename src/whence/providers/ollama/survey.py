@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import anyio.to_thread
 
@@ -16,15 +16,18 @@ from whence.providers.errors import (
     ModelLoadError,
     UnsupportedError,
 )
-from whence.providers.ollama.place import Name, name_of, require_local
+from whence.providers.ollama.place import name_of, require_local
 from whence.providers.ollama.wire import Held, Shown, Wire
 from whence.providers.registry import PROVIDERS, installed
 
 if TYPE_CHECKING:
-    from whence.providers.ollama.native import Dtype, Weights
+    from whence.providers.ollama.native import Weights
 
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 WRITES = "completion"
 LOGPROBS_SINCE = (0, 12, 11)
+TRUNCATE_SINCE = (0, 12, 6)
+"""Before, Ollama cuts a prompt that does not fit, whatever it is told, and says nothing."""
 DEVELOPMENT = (0, 0, 0)
 """What an Ollama calls itself that was not released."""
 ALWAYS_THINKS = ("gptoss", "gpt-oss")
@@ -34,8 +37,13 @@ PARAMETER = re.compile(r"^num_ctx\s+(\d+)", re.MULTILINE)
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How weights are looked for and loaded. `native`: whether they must be, may be (None), or are not."""
+    """How a model is asked, and its weights are looked for.
 
+    `num_ctx`: tokens that it may read and write, where that is chosen. `native`: whether its weights must be
+    loaded here, may be (None), or are not.
+    """
+
+    num_ctx: int | None = None
     native: bool | None = None
     models_dir: str | Path | None = None
     dtype: Dtype = "auto"
@@ -44,14 +52,14 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True)
 class Survey:
-    """`context_tokens`: of the model as trained, or less where its Modelfile says so.
+    """`context_tokens`: with which the server is asked. `cuts`: whether it may cut a prompt without a word.
 
     `weights`: those that can be loaded here; else `no_weights` says why not. `no_scores`: why a given output
     cannot be scored by the server; None where it can.
     """
 
-    model: Name
     context_tokens: int
+    cuts: bool
     weights: Weights | None = None
     no_weights: str = ""
     no_scores: str | None = None
@@ -85,9 +93,12 @@ async def survey(wire: Wire, held: Held, version: str, options: Options) -> Surv
             if options.native:
                 raise
             no_weights = str(error)
+    context_tokens = _context_tokens(shown, options.num_ctx)
+    if weights is not None:
+        context_tokens = min(context_tokens, weights.context_tokens)
     return Survey(
-        model=name_of(held.name),
-        context_tokens=_context_tokens(shown),
+        context_tokens=context_tokens,
+        cuts=_before(version, TRUNCATE_SINCE),
         weights=weights,
         no_weights=no_weights,
         no_scores=_no_scores(shown, version),
@@ -116,8 +127,7 @@ def _weights(wire: Wire, held: Held, shown: Shown, options: Options) -> Weights:
 
 
 def _no_scores(shown: Shown, version: str) -> str | None:
-    known = _numbers(version)
-    if known != DEVELOPMENT and known < LOGPROBS_SINCE:
+    if _before(version, LOGPROBS_SINCE):
         since = ".".join(map(str, LOGPROBS_SINCE))
         return f"this Ollama is {version}, and tells log-probabilities from {since} on only"
     details = shown.details
@@ -128,15 +138,16 @@ def _no_scores(shown: Shown, version: str) -> str | None:
     return None
 
 
-def _numbers(version: str) -> tuple[int, ...]:
-    """(0, 12, 11) of `0.12.11-rc1`. Raises InputError."""
+def _before(version: str, since: tuple[int, ...]) -> bool:
+    """Whether `0.12.11-rc1`, say, is older. Raises InputError."""
     found = re.match(r"v?(\d+)\.(\d+)\.(\d+)", version)
     if found is None:
         raise InputError(f"this Ollama calls itself {version[:40]!r}, which is no version; update it")
-    return tuple(map(int, found.groups()))
+    numbers = tuple(map(int, found.groups()))
+    return numbers != DEVELOPMENT and numbers < since
 
 
-def _context_tokens(shown: Shown) -> int:
+def _context_tokens(shown: Shown, asked: int | None) -> int:
     trained = [
         value
         for key, value in (shown.modelinfo or {}).items()
@@ -144,4 +155,4 @@ def _context_tokens(shown: Shown) -> int:
     ]
     longest = min(trained, default=USUAL_CONTEXT_TOKENS)
     chosen = PARAMETER.search(shown.parameters or "")
-    return min(longest, int(chosen[1]) if chosen else USUAL_CONTEXT_TOKENS)
+    return min(longest, asked or (int(chosen[1]) if chosen else USUAL_CONTEXT_TOKENS))

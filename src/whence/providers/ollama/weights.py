@@ -7,6 +7,7 @@ some rows at a time, as gguf-py dequantizes them.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -26,6 +27,8 @@ from whence.providers.ollama.keys import damaged
 from whence.providers.ollama.tensors import ROTATIONS, parameters_of
 from whence.providers.ollama.vocabulary import tokenizer_of
 
+_one_at_a_time = threading.Lock()
+"""Initialisation is left out, and the float type set, for the whole process while a model is made."""
 CHUNK_ELEMENTS = 1 << 20
 """How many weights are dequantized at a time, in whole rows."""
 WORKING_BYTES = 32 * CHUNK_ELEMENTS
@@ -53,7 +56,7 @@ def load_blob(
     try:
         config = configuration_of(header)
         tokenizer = tokenizer_of(header)
-        with no_init_weights():
+        with _one_at_a_time, no_init_weights():
             model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=dtype)
         with path.open("rb") as file, torch.no_grad():
             model.tie_weights()

@@ -6,6 +6,7 @@ bytes, _debug_render_only, and of a model whether it runs elsewhere). See Ollama
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,13 +18,16 @@ import ollama
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from whence.providers.clients import ClientOfLoop
-from whence.providers.errors import ProviderError, UnavailableError
-from whence.providers.ollama.failures import clean, error_of
+from whence.providers.errors import InputError, ProviderError, UnavailableError
+from whence.providers.ollama.failures import NoSuchModelError, clean, error_of
 from whence.providers.ollama.place import Place
 
+KEY = "OLLAMA_API_KEY"
 Messages = tuple[tuple[str, str], ...]
 """Each a role and a text."""
 BYTES_PER_TOKEN = 3
+LARGEST_ANSWER_BYTES = 64 << 20
+"""Far more than log-probabilities of a whole context take; beyond that, whatever answers does not end."""
 CONNECT_SECONDS = 10.0
 CONFORMS = ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
 
@@ -98,11 +102,17 @@ class _Clients:
 
 
 class Wire:
-    """An Ollama, asked from whatever event loop is running. Raises AuthenticationError, ProviderError."""
+    """An Ollama, asked from whatever event loop is running. Raises AuthenticationError, ProviderError.
+
+    `api_key`: where None, OLLAMA_API_KEY. Raises InputError for one that is none.
+    """
 
     def __init__(self, place: Place, *, api_key: str | None, timeout_seconds: float) -> None:
+        key = api_key or os.environ.get(KEY) or None
+        if key is not None and not (key.isascii() and key.isprintable() and " " not in key):
+            raise InputError(f"api_key ({KEY}) has blanks or other characters that no key has; copy it again")
         self.place = place
-        self._key = api_key
+        self._key = key
         self._timeout_seconds = timeout_seconds
         self._clients: ClientOfLoop[_Clients] = ClientOfLoop(_close)
 
@@ -110,7 +120,11 @@ class Wire:
         """Of the server. Raises ProviderError where there is none, or it is no Ollama."""
         try:
             async with self._answer("GET", "/api/version") as answer:
-                return _parsed(Version, await answer.aread()).version
+                return _parsed(Version, await _whole(answer)).version
+        except (NoSuchModelError, _NotConformingError) as error:
+            raise ProviderError(
+                f"what answers at {self.place.url} is no Ollama; say where it is (host=, OLLAMA_HOST)"
+            ) from error
         except UnavailableError as error:
             if isinstance(error.__cause__, httpx.ConnectError):
                 raise ProviderError(
@@ -118,10 +132,6 @@ class Wire:
                     "(host=, OLLAMA_HOST)"
                 ) from error.__cause__
             raise
-        except (LookupError, _NotConformingError) as error:
-            raise ProviderError(
-                f"what answers at {self.place.url} is no Ollama; say where it is (host=, OLLAMA_HOST)"
-            ) from error
 
     async def held(self) -> list[Held]:
         """The models, as `ollama list` shows them."""
@@ -145,13 +155,13 @@ class Wire:
     async def show(self, model: str) -> Shown:
         """What is known of a model. Raises NoSuchModelError."""
         async with self._answer("POST", "/api/show", {"model": model}) as answer:
-            return _parsed(Shown, await answer.aread())
+            return _parsed(Shown, await _whole(answer))
 
     async def chat(self, model: str, messages: Messages, **fields: Any) -> Reply:
         """One answer. Raises NoSuchModelError, ContextLengthError."""
         body = _body(model, messages, stream=False, **fields)
         async with self._answer("POST", "/api/chat", body) as answer:
-            reply = _parsed(Reply, await answer.aread())
+            reply = _parsed(Reply, await _whole(answer))
         if reply.error is not None:
             raise self._error(HTTPStatus.INTERNAL_SERVER_ERROR, reply.error, body)
         return reply
@@ -176,7 +186,7 @@ class Wire:
                 try:
                     answer.raise_for_status()
                 except httpx.HTTPStatusError as error:
-                    message = _message(await answer.aread())
+                    message = _message(await _whole(answer))
                     raise self._error(answer.status_code, message, body) from error
                 yield answer
         except httpx.TimeoutException as error:
@@ -231,11 +241,27 @@ def _body(model: str, messages: Messages, **fields: Any) -> dict[str, Any]:
     return {"model": model, "messages": said, "truncate": False, "shift": False, "think": False, **fields}
 
 
+async def _whole(answer: httpx.Response) -> bytes:
+    read = bytearray()
+    async for part in answer.aiter_bytes():
+        read += part
+        _require_an_end(len(read))
+    return bytes(read)
+
+
+def _require_an_end(size_bytes: int) -> None:
+    if size_bytes > LARGEST_ANSWER_BYTES:
+        raise _NotConformingError(
+            f"an answer that Ollama would not give: more than {LARGEST_ANSWER_BYTES} bytes"
+        )
+
+
 async def _lines(answer: httpx.Response) -> AsyncIterator[bytes]:
     """The lines of NDJSON; httpx would also end one at U+0085, which may stand inside a text."""
     rest = b""
     async for part in answer.aiter_bytes():
         *whole, rest = (rest + part).split(b"\n")
+        _require_an_end(len(rest))
         for line in whole:
             if line.strip():
                 yield line
