@@ -12,6 +12,7 @@ from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
+from tests.servers.ollama import OllamaServer
 from typer.testing import CliRunner
 
 import whence as package
@@ -208,6 +209,38 @@ def test_models_names_every_provider_on_a_line_of_its_own(
     names = [f"{name}:NAME" if entry.takes_model else name for name, entry in PROVIDERS.items()]
     assert [line.split()[0] for line in lines[1:]] == names
     assert all(line.split()[-1] == "yes" for line in lines[1:])
+
+
+def test_models_says_of_each_that_an_ollama_holds_what_can_be_seen_of_it(whence: Run) -> None:
+    with OllamaServer() as server:
+        done = whence(
+            "models",
+            OLLAMA_HOST=server.url,
+            OLLAMA_MODELS=str(server.store),
+            COLUMNS="240",
+            OLLAMA_API_KEY="",
+        )
+        assert server.calls == 0
+    assert (done.returncode, done.stderr) == (0, "")
+    table = done.stdout.partition("\n\n")[2].splitlines()
+    assert table[0].split()[:5] == ["Ollama", "0.33.0", "at", server.url, "holds"]
+    access = {line.split()[0]: line.split()[1] for line in table[1:] if line.startswith(" ollama:")}
+    assert access == {
+        "ollama:demo:latest": "weights",
+        "ollama:demo:q8_0": "weights",
+        "ollama:demo:q4_0": "weights",
+        "ollama:hf.co/whence/demo-GGUF:Q8_0": "weights",
+        "ollama:briefed:latest": "weights",
+        "ollama:thinker:latest": "weights",
+        "ollama:tooled:latest": "weights",
+        "ollama:adapted:latest": "logprobs",
+        "ollama:seeing:latest": "logprobs",
+        "ollama:tensors:latest": "text",
+        "ollama:embedder:latest": "none",
+        "ollama:gpt-oss:120b-cloud": "none",
+    }
+    for reason in ("an adapter (LoRA)", "a projector for images", "writes no text", "Ollama's cloud"):
+        assert reason in done.stdout
 
 
 def test_schema_is_that_of_an_explanation(whence: Run) -> None:

@@ -12,6 +12,7 @@ from tests.peers.aimock import AIMOCK_AS_CLAUDE, AIMOCK_AS_VERTEX, absent
 from tests.servers.anthropic import API_KEY, AnthropicServer
 from tests.servers.google_credentials import ACCESS_TOKEN, PROJECT
 from tests.servers.hosting import Server
+from tests.servers.ollama import OllamaServer
 from tests.servers.vertex import VertexServer
 from tests.servers.vertex_answers import LOCATION
 from tests.servers.vertex_grpc import VertexGrpcServer
@@ -21,6 +22,7 @@ from whence.demo.provider import load
 from whence.demo.records import PROMPT
 from whence.providers.base import Provider
 from whence.providers.claude import Claude
+from whence.providers.ollama import Ollama
 from whence.providers.vertex import Vertex
 
 NOTE = (
@@ -29,7 +31,16 @@ NOTE = (
 )
 CUES = "It says alpha. Nothing here. It says gamma.\nIt says delta."
 PRICES = Prices(input_per_million=3.0, output_per_million=15.0, currency="EUR")
-SECRETS = (API_KEY, ACCESS_TOKEN)
+BEARER = "bearer-that-nobody-may-see"
+SECRETS = (API_KEY, ACCESS_TOKEN, BEARER)
+NEVER_OF_AN_OLLAMA = dict.fromkeys(
+    (
+        "test_what_stays_is_an_error_of_its_kind[quota-QuotaError]",
+        "test_what_stays_is_an_error_of_its_kind[refusal-RefusedError]",
+        "test_a_removal_that_is_refused_or_cut_is_no_score[refusal]",
+    ),
+    "an Ollama is somebody's own: it wants no money, and no filter stands before its models",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +50,8 @@ class Adapter:
     `serve`: a context with the server that it asks, or None. `make`: a new provider; further options are its
     own. `prompt`, `source`: what it answers about. `says`: a part of one sentence of the answer, `because`:
     of the segment of the source that it rests on.
-    `excused`: names of tests that it does not pass, with the reason. `absent`: why it cannot run here.
+    `excused`: names of tests that it does not pass, with the reason: of all of a test, or of one case of it
+    (`test_it[rate_limit]`). `absent`: why it cannot run here.
     """
 
     name: str
@@ -121,6 +133,20 @@ def on_aimock(name: str, **fields: Any) -> Adapter:
     )
 
 
+def ollama(server: OllamaServer, model: str = "demo", **options: Any) -> Provider:
+    """A model of an Ollama, behind a proxy that wants a key; its weights are not looked for."""
+    given = {"host": server.url, "api_key": BEARER, "native": False, "deadline_seconds": 30.0}
+    return Ollama(model, **{**given, **options})
+
+
+def ollama_native(server: OllamaServer, model: str = "demo", **options: Any) -> Provider:
+    """The same with its weights, which are on this machine."""
+    return ollama(server, model, **{"native": True, "models_dir": server.store, **options})
+
+
+OLD_OLLAMA = partial(OllamaServer, version="0.12.10")
+"""The last one that tells no log-probabilities."""
+
 ADAPTERS = (
     fake("weights"),
     fake("logprobs"),
@@ -152,6 +178,44 @@ ADAPTERS = (
     Adapter(name="gemini", make=gemini, serve=VertexServer),
     Adapter(name="gemini-over-grpc", make=gemini, serve=VertexGrpcServer),
     Adapter(name="gemini-without-logprobs", make=partial(gemini, model="gemini-3.5-pro"), serve=VertexServer),
+    Adapter(
+        name="ollama",
+        make=ollama,
+        serve=OllamaServer,
+        excused={
+            **NEVER_OF_AN_OLLAMA,
+            "test_a_removal_that_is_refused_or_cut_is_no_score[max_tokens]": "it writes no answers to "
+            "shortened records: it scores the given one",
+        },
+    ),
+    Adapter(
+        name="ollama-text",
+        make=ollama,
+        serve=OLD_OLLAMA,
+        excused={
+            **NEVER_OF_AN_OLLAMA,
+            "test_offsets_are_of_the_texts_as_given": "of that text the bundled model repeats one token, "
+            "and this Ollama gives up",
+        },
+    ),
+    Adapter(
+        name="ollama-native",
+        make=ollama_native,
+        serve=OllamaServer,
+        excused={
+            **NEVER_OF_AN_OLLAMA,
+            **dict.fromkeys(
+                (
+                    "test_every_call_and_token_is_counted_as_the_other_side_counts_them",
+                    "test_what_passes_is_asked_again_and_every_attempt_is_counted",
+                    "test_a_removal_that_is_refused_or_cut_is_no_score",
+                    "test_what_stays_is_an_error_of_its_kind[max_tokens-CutError]",
+                    "test_many_ask_at_once_and_the_limit_of_the_adapter_holds",
+                ),
+                "the server only writes, and the weights are read here, where nobody else counts",
+            ),
+        },
+    ),
     on_aimock("claude-on-aimock", make=claude, serve=AIMOCK_AS_CLAUDE),
     on_aimock("gemini-on-aimock", make=gemini, serve=AIMOCK_AS_VERTEX),
 )

@@ -60,6 +60,8 @@ def nobody_s_account(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever this machine's user has set up."""
     for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL", "CLOUD_ML_REGION"):
         monkeypatch.delenv(name, raising=False)
+    for name in ("OLLAMA_HOST", "OLLAMA_MODELS", "OLLAMA_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
     for name in ("GOOGLE_CLOUD_PROJECT", "GOOGLE_CLOUD_LOCATION", "GOOGLE_APPLICATION_CREDENTIALS"):
         monkeypatch.delenv(name, raising=False)
 
@@ -69,9 +71,10 @@ def prepared(request: pytest.FixtureRequest, started: dict[Any, Server]) -> Subj
     adapter: Adapter = request.param
     if adapter.absent:
         pytest.skip(adapter.absent)
-    name = getattr(request.node, "originalname", request.node.name)
-    if name in adapter.excused:
-        pytest.skip(adapter.excused[name])
+    one = request.node.name.replace(f"[{adapter.name}-", "[").replace(f"[{adapter.name}]", "")
+    for name in (getattr(request.node, "originalname", request.node.name), one):
+        if name in adapter.excused:
+            pytest.skip(adapter.excused[name])
     server = started.get(adapter.serve)
     if server is not None:
         server.forget()

@@ -73,6 +73,9 @@ def test_every_call_and_token_is_counted_as_the_other_side_counts_them(subject: 
     assert e.cost.calls == calls
     if read is not None and wrote is not None:
         assert (e.cost.input_tokens, e.cost.output_tokens) == (read, wrote)
+        if asyncio.run(provider.capabilities()).prices is None:
+            assert e.cost.money is None
+            return
         assert e.cost.money is not None
         assert e.cost.money.amount == pytest.approx((read * 3.0 + wrote * 15.0) / 1e6)
         assert e.cost.money.currency == "EUR"

@@ -15,7 +15,7 @@ from whence.explain.keeper import KeepAttention
 from whence.explain.plan import Plan
 from whence.explain.request import Request
 from whence.explain.schema import Explanation, TargetKind, TextKind
-from whence.providers.base import Progress, Provider
+from whence.providers.base import Capabilities, Progress, Provider
 from whence.providers.errors import InputError
 from whence.providers.observations import Generation
 from whence.providers.prompt import Message, Source, build_prompt
@@ -45,6 +45,12 @@ class Explainer:
                 f"{type(provider).__name__} is no provider; give a name such as 'demo', or "
                 "HuggingFace(model, tokenizer) for a loaded model"
             )
+
+    @property
+    def name(self) -> str:
+        """`PROVIDER:MODEL`, or the name of a provider that has one model. Raises InputError if closed."""
+        provider = self._open()
+        return provider.name if provider.name == provider.model else f"{provider.name}:{provider.model}"
 
     def explain(
         self,
@@ -115,6 +121,10 @@ class Explainer:
         """As `plan`, in an event loop."""
         return await asyncio.wrap_future(self._submit(plan, prompt, **arguments))
 
+    def capabilities(self) -> Capabilities:
+        """What its model lets us see; loads it, or asks its provider, on first use. Raises ProviderError."""
+        return _wait(submit(self._open().capabilities))
+
     def close(self) -> None:
         """Let go of the model. The explainer cannot be used afterwards."""
         self._provider = None
@@ -146,8 +156,7 @@ class Explainer:
         progress: Progress | None = None,
         **parameters: object,
     ) -> Future[Answer]:
-        if self._provider is None:
-            raise InputError("this Explainer is closed; make a new one")
+        provider = self._open()
         if isinstance(sources, str | Source) or not isinstance(sources, Iterable):
             raise InputError(f"sources is {type(sources).__name__}; pass a list: sources=[text]")
         if not isinstance(method, Iterable):
@@ -167,7 +176,12 @@ class Explainer:
             truncate=truncate,
             parameters=parameters,
         )
-        return submit(partial(work, self._provider, request, progress))
+        return submit(partial(work, provider, request, progress))
+
+    def _open(self) -> Provider:
+        if self._provider is None:
+            raise InputError("this Explainer is closed; make a new one")
+        return self._provider
 
 
 def _wait(future: Future[Answer]) -> Answer:

@@ -29,7 +29,13 @@ def save(explanation: Explanation, path: Path) -> Path:
     write = FORMATS.get(path.suffix.lower())
     if write is None:
         raise ValueError(f"{path.name}: the ending says how to write; use one of {', '.join(FORMATS)}")
-    content = write(explanation).encode()
+    write_whole(path, write(explanation))
+    return path
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file in UTF-8 that appears whole or not at all. Raises UnicodeEncodeError, OSError."""
+    content = text.encode()
     # In the same directory, because only a move within one file system is atomic. Its mode is the usual
     # one for a new file, which tempfile would not give.
     temporary = path.with_name(f".whence-{secrets.token_hex(8)}.tmp")
@@ -41,4 +47,3 @@ def save(explanation: Explanation, path: Path) -> Path:
     except BaseException:  # also an interrupt may leave nothing behind
         temporary.unlink(missing_ok=True)
         raise
-    return path

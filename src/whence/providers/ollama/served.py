@@ -11,6 +11,7 @@ from typing import Any
 from whence.providers.base import Progress, Step, report
 from whence.providers.errors import (
     ContextLengthError,
+    CutError,
     ProviderError,
     RenderError,
     UnknownModelError,
@@ -25,6 +26,8 @@ from whence.providers.ollama.wire import Held, Messages, Reply, Wire
 SEEDS = 2**31
 COUNTS = 64
 """So many prompts' tokens, as Ollama counted them, are remembered."""
+NEARLY = 8
+"""Of its context Ollama may leave as many tokens empty where it is full."""
 TOLD_EVERY_SECONDS = 0.3
 BYTES_PER_TOKEN = 3
 TEMPLATE_TOKENS = 32
@@ -82,6 +85,11 @@ class Served:
         options = self._options(longest_literal_tokens(text)) | free
         reply = await self._chat(messages, format=schema_of(text), logprobs=True, options=options)
         read, wrote = reply.prompt_eval_count or 0, reply.eval_count or 0
+        if reply.done_reason == "length" and read + wrote < self.num_ctx - NEARLY:
+            raise CutError(
+                f"{self._model} was stopped after {wrote} tokens of the text that it was to score, and its "
+                f"context of {self.num_ctx} tokens is not full; lower num_ctx= to what this Ollama allows"
+            )
         if reply.done_reason == "length":
             missing = max(len(text) - len(reply.message.content), BYTES_PER_TOKEN) // BYTES_PER_TOKEN
             tokens = max(read + wrote, self.num_ctx) + missing

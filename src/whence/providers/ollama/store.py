@@ -103,7 +103,8 @@ def find(name: Name, digest: str, folders: list[Path], *, told: str = "") -> Blo
     looked = ", ".join(map(str, folders))
     raise UnsupportedError(
         f"the files of this model were not found in {looked}; this Ollama keeps them elsewhere"
-        f"{told and f' (it says: {told})'}: if that is on this machine, name the folder (models_dir=, OLLAMA_MODELS)"
+        f"{told and f' (it says: {told})'}: if that is on this machine, name the folder (models_dir=, "
+        "OLLAMA_MODELS)"
     )
 
 
