@@ -143,3 +143,23 @@ def test_minus_infinity_is_no_number_to_compare() -> None:
 
     with pytest.raises(ProviderError, match="no finite log-probability"):
         explained(impossible)
+
+
+def test_a_target_for_which_something_else_was_scored_is_not_measured() -> None:
+    """The first token of the output with the mark before it, or without."""
+
+    def marked(call: int, scores: TokenScores) -> TokenScores:
+        spans = [span for span in scores.spans if span is not None]
+        extents = [(a + 1, b + 1) for a, b in spans]
+        if call > 2:
+            extents[0] = (0, extents[0][1])
+        return TokenScores(
+            spans=tuple(spans),
+            logprobs_nats=scores.logprobs_nats[: len(spans)],
+            encoding="json",
+            extents=tuple(extents),
+        )
+
+    found = explained(marked)
+    assert {target for target, _ in found.results[0].scores.unmeasured} == {0}
+    assert len(found.results[0].scores.unmeasured) == 2

@@ -110,13 +110,10 @@ class LogProbability(Value):
         )
 
     def _told_of(self, own: Sequence[int], scores: TokenScores) -> frozenset[int] | None:
-        """The visible characters of those of some tokens whose log-probability is told; None for none."""
-        spans = [scores.spans[i] for i in own if scores.logprobs_nats[i] is not None]
-        if not spans:
-            return None
-        return frozenset(
-            at for span in spans if span is not None for at in range(*span) if not self._text[at].isspace()
-        )
+        """What was scored by those of some tokens whose log-probability is told; None for none."""
+        places = scores.spans if scores.extents is None else scores.extents
+        spans = [places[i] for i in own if scores.logprobs_nats[i] is not None]
+        return frozenset(at for span in spans if span is not None for at in range(*span)) if spans else None
 
     def _of_encoding(self) -> tuple[str, ...]:
         return (JSON_CAVEAT,) if self._whole.encoding == "json" else ()

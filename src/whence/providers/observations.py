@@ -89,13 +89,15 @@ class TokenScores:
     A span is None for a token without characters, such as the end token, and a log-probability where the
     provider does not tell it. `prompt_tokens`: of what the model read before them; None where the provider
     does not tell. `encoding`: of the text that was scored: `plain`, as it is, or `json`, as a JSON string.
-    `written_tokens`: how many tokens the model was made to write for this; None where it only read.
+    `extents`: where each token stands in that, where it is not the output itself. `written_tokens`: how many
+    tokens the model was made to write for this; None where it only read.
     """
 
     spans: tuple[Span | None, ...]
     logprobs_nats: tuple[float | None, ...]
     prompt_tokens: int | None = None
     encoding: Encoding = "plain"
+    extents: tuple[Span, ...] | None = None
     written_tokens: int | None = None
 
 

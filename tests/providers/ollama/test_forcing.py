@@ -13,7 +13,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from whence.providers.errors import ProviderError
-from whence.providers.ollama.forcing import Entry, Told, align, longest_literal_tokens, schema_of
+from whence.providers.ollama.forcing import (
+    Entry,
+    Told,
+    align,
+    longest_literal_tokens,
+    schema_of,
+    with_blanks,
+)
 
 HOSTILE = (
     'He said "no".\n\tC:\\new\\table \\u0041 \\" \u2028\u2029\x85\x00\x1f\x7f',
@@ -234,10 +241,10 @@ def test_tokens_of_another_text_are_no_score(tokens: list[str]) -> None:
 
 
 def test_nothing_told_is_a_gap_and_not_a_zero() -> None:
-    assert align('"a é"', [], "a é", tokens=5) == (Told(start=0, end=3, logprob_nats=None),)
+    assert align('"a é"', [], "a é", tokens=5) == (Told(start=0, end=3, logprob_nats=None, extent=(0, 6)),)
     control = Entry(text="", logprob_nats=-9.0)
     told = align('"ab"', [control, Entry(text='"ab"', logprob_nats=-1.0), control], "ab", tokens=4)
-    assert told == (Told(start=0, end=2, logprob_nats=-1.0),)
+    assert told == (Told(start=0, end=2, logprob_nats=-1.0, extent=(0, 4)),)
 
 
 @given(TEXTS)
@@ -245,3 +252,34 @@ def test_room_is_asked_for_one_token_for_each_byte_and_for_the_blanks_of_the_gra
     assert schema_of(text) == {"const": text}
     literal = json.dumps(text, ensure_ascii=False) + "\n\n" + " " * 20
     assert longest_literal_tokens(text) == len(literal.encode()) + 1
+
+
+def of(*tokens: str) -> list[Entry]:
+    return [Entry(text=token, logprob_nats=-1.0) for token in tokens]
+
+
+def test_what_was_scored_is_told_with_the_marks_that_a_token_holds() -> None:
+    """Else the same text by other tokens would seem to be worth something else."""
+    apart = align('"Take it"', of('"', "Take", " it", '"'), "Take it", tokens=5)
+    merged = align('"Take it"', of('"Take', " it", '"'), "Take it", tokens=4)
+    assert [one.extent for one in apart] == [(1, 5), (5, 8)]
+    assert [one.extent for one in merged] == [(0, 5), (5, 8)]
+    assert [(one.start, one.end) for one in apart] == [(one.start, one.end) for one in merged]
+
+
+def test_blanks_count_with_what_follows_them_by_whatever_tokens() -> None:
+    text = "Low. Stop\nnow"
+    written = json.dumps(text)
+    together = align(written, of('"Low', ".", " Stop", "\\nnow", '"'), text, tokens=6)
+    apart = align(written, of('"Low', ".", " ", "Stop", "\\", "n", "now", '"'), text, tokens=9)
+    one, other = with_blanks(together, text), with_blanks(apart, text)
+    assert [(told.start, told.end, told.extent) for told in one] == [
+        (told.start, told.end, told.extent) for told in other
+    ]
+    assert [told.logprob_nats for told in other] == [-1.0, -1.0, -2.0, -3.0]
+    gap = align('"a \u00e9b"', of('"a', " ", "b", '"'), "a \u00e9b", tokens=7)
+    assert [(told.start, told.end, told.logprob_nats) for told in with_blanks(gap, "a \u00e9b")] == [
+        (0, 1, -1.0),
+        (1, 3, None),
+        (3, 4, -1.0),
+    ]

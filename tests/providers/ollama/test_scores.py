@@ -43,13 +43,17 @@ def test_scores_are_those_of_teacher_forcing_over_the_same_tokens(
         *((json.dumps(c, ensure_ascii=False)[1:-1].encode(), i) for i, c in enumerate(text)),
     ]
     owner = [place for piece, place in pieces for _ in piece]
-    expected, at = list[tuple[int, int, float]](), 0
+    pieced, at = list[tuple[int, int, float | None]](), 0
     for token, value in zip(written, forced, strict=True):
         piece = runner()._bytes[token]
         own = [place for place in owner[at : at + len(piece)] if place is not None]
-        if own and piece.isascii():
-            expected.append((own[0], own[-1] + 1, value))
+        if own:
+            before = pieced.pop() if pieced and text[slice(*pieced[-1][:2])].isspace() else None
+            start, known = (own[0], 0.0) if before is None else (before[0], before[2])
+            whole = None if known is None or not piece.isascii() else known + value
+            pieced.append((start, own[-1] + 1, whole))  # blanks count with what follows
         at += len(piece)
+    expected = [(start, end, value) for start, end, value in pieced if value is not None]
     spans = [
         span for span, value in zip(scores.spans, scores.logprobs_nats, strict=True) if value is not None
     ]

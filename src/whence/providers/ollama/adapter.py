@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from whence.providers.base import Capabilities, Progress, Step, Watcher, report, text_to_explain
-from whence.providers.errors import CaptureError, InputError, RenderError, UnsupportedError
+from whence.providers.errors import (
+    CaptureError,
+    InputError,
+    ModelLoadError,
+    ProviderError,
+    RenderError,
+    UnsupportedError,
+)
 from whence.providers.observations import (
     AttentionQuery,
     AttentionRows,
@@ -33,8 +40,12 @@ PROBE = (("user", "Hello"),)
 
 @dataclass(frozen=True, kw_only=True)
 class _Known:
-    """A model that was looked at: through its server, and where its weights are here, these."""
+    """A model that was looked at: through its server, and where its weights are here, these.
 
+    `digest`: of its manifest then.
+    """
+
+    digest: str
     survey: Survey
     served: Served
     local: LocalModel | None
@@ -111,9 +122,10 @@ class Ollama:
     async def capabilities(self) -> Capabilities:
         """What can be seen; the first call looks at the model, and loads its weights where they are here.
 
-        Raises UnknownModelError, UnsupportedError, AuthenticationError, ProviderError.
+        So does the first after it was pulled anew. Raises UnknownModelError, UnsupportedError,
+        AuthenticationError, ProviderError.
         """
-        known = await self._known()
+        known = await self._known(anew=True)
         if known.local is not None:
             # It is the server that writes, and no two of its answers need be the same.
             return replace(await known.local.capabilities(), deterministic=False)
@@ -133,8 +145,12 @@ class Ollama:
         self, prompt: Prompt, *, max_tokens: int, seed: int, progress: Progress | None = None
     ) -> Generation:
         """Let the server's model answer, without thinking first. Raises ContextLengthError, ProviderError."""
-        served = (await self._known()).served
-        return await served.write(_messages(prompt), max_tokens=max_tokens, seed=seed, progress=progress)
+        known = await self._known()
+        written = await known.served.write(
+            _messages(prompt), max_tokens=max_tokens, seed=seed, progress=progress
+        )
+        await self._require_the_same(known)
+        return written
 
     async def attend(
         self,
@@ -149,7 +165,9 @@ class Ollama:
         known = await self._known()
         local = self._weights(known)
         await _require_agreement(known.served, local, prompt)
-        return await local.attend(prompt, output, query, progress=progress, watcher=watcher)
+        rows = await local.attend(prompt, output, query, progress=progress, watcher=watcher)
+        await self._require_the_same(known)
+        return rows
 
     async def score(
         self, prompts: Sequence[Prompt], output: str | Generation, *, progress: Progress | None = None
@@ -162,7 +180,9 @@ class Ollama:
         if known.local is not None:
             if len(prompts) == 1:  # as the whole prompt is, before those with something removed
                 await _require_agreement(known.served, known.local, prompts[0])
-            return await known.local.score(prompts, output, progress=progress)
+            found = await known.local.score(prompts, output, progress=progress)
+            await self._require_the_same(known)
+            return found
         if known.survey.no_scores is not None:
             raise UnsupportedError(f"{self.model} cannot score a given output: {known.survey.no_scores}")
         text = text_to_explain(output)
@@ -170,17 +190,34 @@ class Ollama:
         for prompt in prompts:
             scores.append(await known.served.force(_messages(prompt), text))
             await report(progress, Step(stage="score", done=len(scores), total=len(prompts)))
+        await self._require_the_same(known)
         return tuple(scores)
 
     async def count_tokens(self, prompt: Prompt) -> int:
         """Tokens of Ollama's own rendering, where the weights are loaded here. Raises UnsupportedError."""
         return await self._weights(await self._known()).count_tokens(prompt)
 
-    async def _known(self) -> _Known:
+    async def _known(self, *, anew: bool = False) -> _Known:
+        """What was found out; `anew`: unless the model was changed since."""
         async with self._asking.turn():
+            if self._found is not None and anew and await self._changed(self._found):
+                self._found = None
             if self._found is None:
                 self._found = await self._looked()
             return self._found
+
+    async def _changed(self, known: _Known) -> bool:
+        return (await held_of(self._wire, self.model)).digest != known.digest
+
+    async def _require_the_same(self, known: _Known) -> None:
+        """Raise ProviderError where the model was pulled anew since it was looked at."""
+        if await self._changed(known):
+            if self._found is known:
+                self._found = None
+            raise ProviderError(
+                f"{self.model} was pulled or made anew while it was asked, so its answers are not of one "
+                "model; explain again"
+            )
 
     async def _looked(self) -> _Known:
         version = await self._wire.version()
@@ -193,22 +230,22 @@ class Ollama:
             cuts=found.cuts,
             temperature=self._temperature,
         )
-        weights = found.weights
-        if weights is not None:
+        local = None
+        if found.weights is not None:
+            from whence.providers.ollama.native import local_model, require_memory
+
+            device = self._options.device
             try:
-                await served.render(PROBE)
-            except RenderError as error:
+                await served.render(PROBE)  # which makes the server load its own copy of the weights
+                require_memory(found.weights, device)
+                local = local_model(
+                    found.weights, served.render, device=device, context_tokens=served.num_ctx
+                )
+            except (RenderError, ModelLoadError) as error:
                 if self._options.native:
                     raise
-                found, weights = replace(found, weights=None, no_weights=str(error)), None
-        if weights is None:
-            return _Known(survey=found, served=served, local=None)
-        from whence.providers.ollama.native import local_model
-
-        local = local_model(
-            weights, served.render, device=self._options.device, context_tokens=served.num_ctx
-        )
-        return _Known(survey=found, served=served, local=local)
+                found = replace(found, weights=None, no_weights=str(error))
+        return _Known(digest=held.digest, survey=found, served=served, local=local)
 
     def _weights(self, known: _Known) -> LocalModel:
         if known.local is None:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from whence.providers.errors import ProviderError
+from whence.providers.observations import Span
 
 UNKNOWN = "\ufffd"
 """Stands for bytes that are no character by themselves, in what llama.cpp says of a token."""
@@ -34,11 +35,15 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class Told:
-    """Some characters [start, end) of a text, and their log-probability; None where nothing is told."""
+    """Some characters [start, end) of a text, and their log-probability; None where nothing is told.
+
+    `extent`: what was scored for them, in bytes of what was written: with a quotation mark, perhaps.
+    """
 
     start: int
     end: int
     logprob_nats: float | None
+    extent: Span
 
 
 def schema_of(text: str) -> dict[str, str]:
@@ -72,7 +77,7 @@ def align(written: str, entries: Sequence[Entry], text: str, *, tokens: int) -> 
     def add(start: int, end: int, logprob_nats: float | None) -> None:
         own = [c for place in owner[start:end] if (c := characters[place]) is not None]
         if own:
-            found.append(Told(start=own[0], end=own[-1] + 1, logprob_nats=logprob_nats))
+            found.append(Told(start=own[0], end=own[-1] + 1, logprob_nats=logprob_nats, extent=(start, end)))
 
     for entry in entries:
         if not entry.text:  # a control token
@@ -83,6 +88,24 @@ def align(written: str, entries: Sequence[Entry], text: str, *, tokens: int) -> 
         add(start, end, None if doubtful else entry.logprob_nats)
         at = end
     add(at, len(whole), None)
+    return tuple(found)
+
+
+def with_blanks(told: Sequence[Told], text: str) -> tuple[Told, ...]:
+    """The same, with blanks counted to what follows them: after another prompt the two may be one token."""
+    found: list[Told] = []
+    for one in told:
+        before = found[-1] if found else None
+        if before is None or not text[before.start : before.end].isspace():
+            found.append(one)
+            continue
+        known = [own.logprob_nats for own in (before, one) if own.logprob_nats is not None]
+        found[-1] = Told(
+            start=before.start,
+            end=one.end,
+            logprob_nats=sum(known) if len(known) > 1 else None,
+            extent=(before.extent[0], one.extent[1]),
+        )
     return tuple(found)
 
 

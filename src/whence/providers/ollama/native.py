@@ -43,12 +43,14 @@ class Weights:
     """Weights that can be loaded here, by what their file says of itself.
 
     `dtype`: by name. `context_tokens`: with which the server has to be asked, at most, to compute the same.
+    `needed_bytes`: of memory, at most, while they are loaded and then.
     """
 
     blob: Blob
     header: Header
     dtype: str
     context_tokens: int
+    needed_bytes: int
 
     @property
     def note(self) -> str:
@@ -81,16 +83,26 @@ def look(
     if dtype == "auto":
         dtype = "float32" if header.quantization == EXACT else "bfloat16"
     config = configuration_of(header)
-    needed_bytes = memory_bytes(header, config, getattr(torch, dtype))
+    weights = Weights(
+        blob=blob,
+        header=header,
+        dtype=dtype,
+        context_tokens=config.max_position_embeddings,
+        needed_bytes=memory_bytes(header, config, getattr(torch, dtype)),
+    )
+    require_memory(weights, device)
+    return weights
+
+
+def require_memory(weights: Weights, device: str | None) -> None:
+    """Raise ModelLoadError where the weights would not fit into what is free now."""
     free_bytes = _free_bytes(device)
-    if needed_bytes > free_bytes:
-        half = "dtype='bfloat16' halves that; " if dtype == "float32" else ""
+    if weights.needed_bytes > free_bytes:
+        half = "dtype='bfloat16' halves that; " if weights.dtype == "float32" else ""
         raise ModelLoadError(
-            f"its weights would take about {needed_bytes / 2**30:.1f} GiB here in {dtype}, and "
-            f"{free_bytes / 2**30:.1f} GiB are free; {half}free memory, or take a smaller model"
+            f"its weights would take about {weights.needed_bytes / 2**30:.1f} GiB here in {weights.dtype}, "
+            f"and {free_bytes / 2**30:.1f} GiB are free; {half}free memory, or take a smaller model"
         )
-    context_tokens = config.max_position_embeddings
-    return Weights(blob=blob, header=header, dtype=dtype, context_tokens=context_tokens)
 
 
 def local_model(

@@ -19,7 +19,7 @@ from whence.providers.errors import (
 )
 from whence.providers.observations import Generation, TokenScores
 from whence.providers.ollama.failures import NoSuchModelError
-from whence.providers.ollama.forcing import Entry, align, longest_literal_tokens, schema_of
+from whence.providers.ollama.forcing import Entry, align, longest_literal_tokens, schema_of, with_blanks
 from whence.providers.ollama.place import same
 from whence.providers.ollama.wire import Held, Messages, Reply, Wire
 
@@ -58,13 +58,14 @@ class Served:
         text, last, lines, told = "", Reply(), 0, time.monotonic()
         fields = {"options": self._options(max_tokens, seed)}
         try:
-            async with aclosing(self._wire.stream(self._model, messages, **fields)) as replies:
-                async for reply in replies:
-                    text, last, lines = text + reply.message.content, reply, lines + 1
-                    if time.monotonic() - told >= TOLD_EVERY_SECONDS:
-                        step = Step(stage="generate", done=min(lines, max_tokens), total=max_tokens)
-                        await report(progress, step)
-                        told = time.monotonic()
+            with self._wire.in_time():
+                async with aclosing(self._wire.stream(self._model, messages, **fields)) as replies:
+                    async for reply in replies:
+                        text, last, lines = text + reply.message.content, reply, lines + 1
+                        if time.monotonic() - told >= TOLD_EVERY_SECONDS:
+                            step = Step(stage="generate", done=min(lines, max_tokens), total=max_tokens)
+                            await report(progress, step)
+                            told = time.monotonic()
         except NoSuchModelError as error:
             raise await self._removed() from error
         self._remember(messages, last.prompt_eval_count)
@@ -103,13 +104,19 @@ class Served:
             raise UnsupportedError(
                 f"{self._model} came without log-probabilities; compare texts (value='similarity')"
             )
+        if not reply.done:
+            raise CutError(
+                "Ollama gave up the text that it was to score, as it does where a token comes more than 30 "
+                "times in a row; compare texts (value='similarity')"
+            )
         entries = [Entry(text=entry.token, logprob_nats=entry.logprob) for entry in reply.logprobs]
-        told = align(reply.message.content, entries, text, tokens=wrote)
+        told = with_blanks(align(reply.message.content, entries, text, tokens=wrote), text)
         return TokenScores(
             spans=tuple((one.start, one.end) for one in told),
             logprobs_nats=tuple(one.logprob_nats for one in told),
             prompt_tokens=reply.prompt_eval_count,
             encoding="json",
+            extents=tuple(one.extent for one in told),
             written_tokens=wrote,
         )
 
@@ -165,12 +172,18 @@ class Served:
 
 
 async def held_of(wire: Wire, model: str) -> Held:
-    """What an Ollama says of the model that it holds under this name. Raises UnknownModelError."""
+    """What an Ollama says of the model that it holds under this name.
+
+    Raises UnknownModelError, and ProviderError for two that differ by their case alone, and are not the same.
+    """
     held = await wire.held()
-    for one in held:
-        if same(one.name, model):
-            return one
-    raise unknown(model, held)
+    alike = [one for one in held if same(one.name, model)]
+    if not alike:
+        raise unknown(model, held)
+    if len({one.digest for one in alike}) > 1:
+        names = ", ".join(one.name for one in alike)
+        raise ProviderError(f"this Ollama holds several models of this name ({names}); remove all but one")
+    return alike[0]
 
 
 def unknown(model: str, held: Sequence[Held]) -> UnknownModelError:

@@ -15,7 +15,7 @@ from stat import S_ISREG
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from whence.providers.errors import ModelLoadError, UnsupportedError
+from whence.providers.errors import InputError, ModelLoadError, UnsupportedError
 from whence.providers.ollama.place import Name
 
 MODELS = "OLLAMA_MODELS"
@@ -51,8 +51,9 @@ class Layer(BaseModel):
 
     @property
     def kind(self) -> str:
-        """The last word of its media type."""
-        return self.media_type.removeprefix(KIND)
+        """The last word of its media type, where it is one of Ollama's."""
+        media_type = self.media_type
+        return media_type.removeprefix(KIND) if media_type.startswith(KIND) else f"({media_type})"
 
 
 class Manifest(BaseModel):
@@ -83,7 +84,16 @@ class Blob:
 def roots(models_dir: str | Path | None) -> list[Path]:
     """The folders in which an Ollama may keep its models: the one given, or those that are usual."""
     given = models_dir or os.environ.get(MODELS)
-    return [Path(path).expanduser() for path in ([given] if given else USUAL)]
+    found: list[Path] = []
+    for path in [given] if given else USUAL:
+        try:
+            found.append(Path(path).expanduser())
+        except RuntimeError as error:  # a user without a home, as services may be
+            if given:
+                raise InputError(
+                    f"{path} cannot be found: {error}; write the whole path (models_dir=, {MODELS})"
+                ) from error
+    return found
 
 
 def find(name: Name, digest: str, folders: list[Path], *, told: str = "") -> Blob:
@@ -95,12 +105,18 @@ def find(name: Name, digest: str, folders: list[Path], *, told: str = "") -> Blo
     Raises UnsupportedError where they are not here, or not of a kind that is read, and ModelLoadError where
     the store is damaged or leads out of itself.
     """
+    closed: list[Path] = []
     for root in folders:
-        for path in _manifests(root, name):
+        for path in _manifests(root, name, closed):
             text = _read(path, root, LARGEST_MANIFEST_BYTES)
             if hashlib.sha256(text).hexdigest() == digest.removeprefix("sha256:"):
                 return _weights(root, path, text)
-    looked = ", ".join(map(str, folders))
+    if closed:
+        raise UnsupportedError(
+            f"{closed[0]} cannot be read by the user that asks: let its group read it, and join that, which "
+            "is ollama as a rule; or name a copy of the store (models_dir=, OLLAMA_MODELS)"
+        )
+    looked = ", ".join(map(str, folders)) or "any folder"
     raise UnsupportedError(
         f"the files of this model were not found in {looked}; this Ollama keeps them elsewhere"
         f"{told and f' (it says: {told})'}: if that is on this machine, name the folder (models_dir=, "
@@ -124,16 +140,22 @@ def check_digest(blob: Blob) -> None:
         )
 
 
-def _manifests(root: Path, name: Name) -> Iterator[Path]:
-    """Files whose path is the name, in whatever case: Ollama does not tell 'Demo' from 'demo'."""
+def _manifests(root: Path, name: Name, closed: list[Path]) -> Iterator[Path]:
+    """Files whose path is the name, in its own case first: Ollama does not tell 'Demo' from 'demo'.
+
+    `closed`: takes the folders that may not be read.
+    """
     folders = [root / "manifests"]
     for part in name.parts:
-        try:
-            folders = [
-                path for folder in folders for path in folder.iterdir() if path.name.lower() == part.lower()
-            ]
-        except OSError:  # there is none, or it is not ours to read
-            return
+        deeper: list[Path] = []
+        for folder in folders:
+            try:
+                deeper += [path for path in folder.iterdir() if path.name.lower() == part.lower()]
+            except PermissionError:
+                closed.append(folder)
+            except OSError:  # there is none, or it is no folder
+                continue
+        folders = sorted(deeper, key=lambda path, part=part: path.name != part)  # type: ignore[misc]
     yield from folders
 
 

@@ -155,4 +155,4 @@ def _context_tokens(shown: Shown, asked: int | None) -> int:
     ]
     longest = min(trained, default=USUAL_CONTEXT_TOKENS)
     chosen = PARAMETER.search(shown.parameters or "")
-    return min(longest, asked or (int(chosen[1]) if chosen else USUAL_CONTEXT_TOKENS))
+    return min(longest, asked or (int(chosen[1]) if chosen else 0) or USUAL_CONTEXT_TOKENS)

@@ -1,18 +1,20 @@
 """What is asked of an Ollama over HTTP, and what it answers: one request each, never repeated here.
 
-Ollama's own client asks where it has the fields; httpx where it lacks them (truncate, shift, logprobs with
-bytes, _debug_render_only, and of a model whether it runs elsewhere). See Ollama's api/types.go.
+Answers are read as the types of Ollama's own client where it has them. It asks for nothing itself: it has no
+field for truncate, shift, log-probabilities as bytes and _debug_render_only, it reads without a limit, and
+its errors quote whatever came. See Ollama's api/types.go.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, TypeVar
 
+import anyio
 import httpx
 import ollama
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -91,14 +93,6 @@ class Held:
 
     name: str
     digest: str
-    size_bytes: int = 0
-    about: str = ""
-
-
-@dataclass(frozen=True)
-class _Clients:
-    own: ollama.AsyncClient
-    http: httpx.AsyncClient
 
 
 class Wire:
@@ -114,13 +108,12 @@ class Wire:
         self.place = place
         self._key = key
         self._timeout_seconds = timeout_seconds
-        self._clients: ClientOfLoop[_Clients] = ClientOfLoop(_close)
+        self._clients: ClientOfLoop[httpx.AsyncClient] = ClientOfLoop(lambda client: client.aclose())
 
     async def version(self) -> str:
         """Of the server. Raises ProviderError where there is none, or it is no Ollama."""
         try:
-            async with self._answer("GET", "/api/version") as answer:
-                return _parsed(Version, await _whole(answer)).version
+            return (await self._asked(Version, "GET", "/api/version")).version
         except (NoSuchModelError, _NotConformingError) as error:
             raise ProviderError(
                 f"what answers at {self.place.url} is no Ollama; say where it is (host=, OLLAMA_HOST)"
@@ -135,39 +128,23 @@ class Wire:
 
     async def held(self) -> list[Held]:
         """The models, as `ollama list` shows them."""
-        clients = await self._here()
-        try:
-            listed = await clients.own.list()
-        except ollama.ResponseError as error:
-            raise self._error(error.status_code, error.error) from error
-        except (httpx.HTTPError, ConnectionError, ValidationError, ValueError) as error:
-            raise UnavailableError(f"{self.place.url} could not list its models: {_said(error)}") from error
-        return [
-            Held(
-                name=model.model or "",
-                digest=model.digest or "",
-                size_bytes=model.size or 0,
-                about=(model.details and model.details.quantization_level) or "",
-            )
-            for model in listed.models
-        ]
+        listed = await self._asked(ollama.ListResponse, "GET", "/api/tags")
+        return [Held(name=model.model or "", digest=model.digest or "") for model in listed.models]
 
     async def show(self, model: str) -> Shown:
         """What is known of a model. Raises NoSuchModelError."""
-        async with self._answer("POST", "/api/show", {"model": model}) as answer:
-            return _parsed(Shown, await _whole(answer))
+        return await self._asked(Shown, "POST", "/api/show", {"model": model})
 
     async def chat(self, model: str, messages: Messages, **fields: Any) -> Reply:
         """One answer. Raises NoSuchModelError, ContextLengthError."""
         body = _body(model, messages, stream=False, **fields)
-        async with self._answer("POST", "/api/chat", body) as answer:
-            reply = _parsed(Reply, await _whole(answer))
+        reply = await self._asked(Reply, "POST", "/api/chat", body)
         if reply.error is not None:
             raise self._error(HTTPStatus.INTERNAL_SERVER_ERROR, reply.error, body)
         return reply
 
     async def stream(self, model: str, messages: Messages, **fields: Any) -> AsyncGenerator[Reply]:
-        """The same line by line. Raises as `chat`."""
+        """The same line by line, to be read `in_time`. Raises as `chat`."""
         body = _body(model, messages, stream=True, **fields)
         async with self._answer("POST", "/api/chat", body) as answer:
             async for line in _lines(answer):
@@ -176,13 +153,30 @@ class Wire:
                     raise self._error(HTTPStatus.INTERNAL_SERVER_ERROR, reply.error, body)
                 yield reply
 
+    @contextmanager
+    def in_time(self) -> Iterator[None]:
+        """Raise UnavailableError where what is done inside takes longer than one attempt may."""
+        with anyio.move_on_after(self._timeout_seconds) as scope:
+            yield
+        if scope.cancelled_caught:
+            raise UnavailableError(f"{self.place.url} gave no answer within {self._timeout_seconds:g} s")
+
+    async def _asked(
+        self, kind: type[Parsed], method: str, path: str, body: Mapping[str, Any] | None = None
+    ) -> Parsed:
+        """A whole answer."""
+        with self.in_time():
+            async with self._answer(method, path, body) as answer:
+                return _parsed(kind, await _whole(answer))
+        raise AssertionError("unreachable")
+
     @asynccontextmanager
     async def _answer(
         self, method: str, path: str, body: Mapping[str, Any] | None = None
     ) -> AsyncIterator[httpx.Response]:
-        clients = await self._here()
+        client = await self._here()
         try:
-            async with clients.http.stream(method, path, json=body) as answer:
+            async with client.stream(method, path, json=body) as answer:
                 try:
                     answer.raise_for_status()
                 except httpx.HTTPStatusError as error:
@@ -194,22 +188,22 @@ class Wire:
                 f"{self.place.url} gave no answer within {self._timeout_seconds:g} s"
             ) from error
         except httpx.HTTPError as error:
-            raise UnavailableError(f"{self.place.url} could not be asked: {_said(error)}") from error
+            # What is no HTTP may be anything, the key too.
+            cause = None if self._key is not None and self._key in str(error) else error
+            told = clean(str(error) or type(error).__name__, self._key)
+            raise UnavailableError(f"{self.place.url} could not be asked: {told}") from cause
 
-    async def _here(self) -> _Clients:
+    async def _here(self) -> httpx.AsyncClient:
         return await self._clients.here(self._made)
 
-    def _made(self) -> _Clients:
-        """Neither follows to another address, and to this machine none asks by a proxy."""
-        options: dict[str, Any] = {
-            "follow_redirects": False,
-            "trust_env": not self.place.here,
-            "timeout": httpx.Timeout(self._timeout_seconds, connect=CONNECT_SECONDS),
-            "headers": {"authorization": f"Bearer {self._key}"} if self._key else {},
-        }
-        return _Clients(
-            own=ollama.AsyncClient(host=self.place.url, **options),
-            http=httpx.AsyncClient(base_url=self.place.url, **options),
+    def _made(self) -> httpx.AsyncClient:
+        """It follows to no other address, and asks by no proxy where it asks this machine."""
+        return httpx.AsyncClient(
+            base_url=self.place.url,
+            follow_redirects=False,
+            trust_env=not self.place.here,
+            timeout=httpx.Timeout(self._timeout_seconds, connect=CONNECT_SECONDS),
+            headers={"authorization": f"Bearer {self._key}"} if self._key else {},
         )
 
     def _error(self, status: int, message: str, body: Mapping[str, Any] | None = None) -> Exception:
@@ -270,18 +264,8 @@ async def _lines(answer: httpx.Response) -> AsyncIterator[bytes]:
 
 
 def _message(body: bytes) -> str:
-    """The error that a body names, or the body itself."""
-    text = body.decode(errors="replace")
+    """The error that a body names. Anything else may be a page that quotes what was asked."""
     try:
-        return _parsed(Reply, text).error or text
+        return _parsed(Reply, body).error or ""
     except _NotConformingError:
-        return text
-
-
-def _said(error: Exception) -> str:
-    return clean(str(error) or type(error).__name__, None)
-
-
-async def _close(clients: _Clients) -> None:
-    await clients.own.close()  # type: ignore[no-untyped-call]
-    await clients.http.aclose()
+        return ""
