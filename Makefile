@@ -56,7 +56,9 @@ clean: ## remove what the tools and the demo left behind; keeps .venv
 
 .venv/.dev: pyproject.toml constraints.txt | .venv
 	@echo 'Installing into .venv: a few minutes the first time.'
-	$(PIP) install -c constraints.txt -e '.[huggingface,ollama,claude,vertex,server,dev]'
+	$(PIP) install -c constraints.txt -e '.[huggingface,ollama,claude,vertex,langchain,server,dev]'
+	# It asks for an older huggingface-hub than transformers does, and works with either.
+	$(PIP) install -c constraints.txt --no-deps langchain-huggingface
 	@touch .venv/.demo $@
 
 # Without npm, or without the network, the tests that need it are skipped, and say why.

@@ -105,7 +105,7 @@ def claude_on_vertex(server: Server, model: str = "claude-opus-5-5", **options: 
     return Claude(model, **{**given, **options})
 
 
-def gemini(server: Server, model: str = "gemini-2.5-flash", **options: Any) -> Provider:
+def gemini(server: Server | VertexGrpcServer, model: str = "gemini-2.5-flash", **options: Any) -> Provider:
     """Gemini over the transport that the server speaks."""
     over_grpc = isinstance(server, VertexGrpcServer)
     given = {

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.contract.adapters import ADAPTERS, Adapter
-from tests.servers.hosting import Server
+from tests.servers.counting import Counted
 
 from whence import Explainer, Explanation, FakeProvider, Source
 from whence.providers.base import Provider
@@ -22,7 +22,7 @@ class Subject:
     """An adapter, and its server where it has one."""
 
     adapter: Adapter
-    server: Server | None
+    server: Counted | None
 
     def provider(self, **options: Any) -> Provider:
         """A new provider."""
@@ -44,9 +44,9 @@ class Subject:
 
 
 @pytest.fixture(scope="session")
-def started() -> Iterator[dict[Any, Server]]:
+def started() -> Iterator[dict[Any, Counted]]:
     """Servers by what makes them; adapters of one kind share theirs."""
-    servers: dict[Any, Server] = {}
+    servers: dict[Any, Counted] = {}
     with ExitStack() as stack:
         for adapter in SERVED:
             if adapter.serve not in servers and not adapter.absent:
@@ -66,7 +66,7 @@ def nobody_s_account(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def prepared(request: pytest.FixtureRequest, started: dict[Any, Server]) -> Subject:
+def prepared(request: pytest.FixtureRequest, started: dict[Any, Counted]) -> Subject:
     """The subject of a test, or a skip with the declared reason."""
     adapter: Adapter = request.param
     if adapter.absent:
@@ -83,12 +83,12 @@ def prepared(request: pytest.FixtureRequest, started: dict[Any, Server]) -> Subj
 
 
 @pytest.fixture(params=ADAPTERS, ids=lambda adapter: adapter.name)
-def subject(request: pytest.FixtureRequest, started: dict[Any, Server]) -> Subject:
+def subject(request: pytest.FixtureRequest, started: dict[Any, Counted]) -> Subject:
     return prepared(request, started)
 
 
 @pytest.fixture(params=SERVED, ids=lambda adapter: adapter.name)
-def served(request: pytest.FixtureRequest, started: dict[Any, Server]) -> tuple[Subject, Server]:
+def served(request: pytest.FixtureRequest, started: dict[Any, Counted]) -> tuple[Subject, Counted]:
     """An adapter that asks over a wire, and what answers there."""
     own = prepared(request, started)
     assert own.server is not None

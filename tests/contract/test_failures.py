@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from tests.contract.adapters import SECRETS
 from tests.contract.conftest import Subject
+from tests.servers.counting import Counted
 from tests.servers.faults import Fault, Kind
-from tests.servers.hosting import Server
 
 from whence import (
     AuthenticationError,
@@ -64,7 +64,7 @@ def test_bad_input_is_an_error_and_the_model_is_asked_nothing(
     "kind", ["rate_limit", "server_error", "overloaded", "cut_connection", "malformed_json"]
 )
 def test_what_passes_is_asked_again_and_every_attempt_is_counted(
-    served: tuple[Subject, Server], kind: Kind
+    served: tuple[Subject, Counted], kind: Kind
 ) -> None:
     subject, server = served
     server.faults.extend([None, Fault(kind=kind, retry_after_seconds=0.05)])
@@ -90,7 +90,7 @@ def test_what_passes_is_asked_again_and_every_attempt_is_counted(
     ],
 )
 def test_what_stays_is_an_error_of_its_kind(
-    served: tuple[Subject, Server], kind: Kind, error: type[WhenceError]
+    served: tuple[Subject, Counted], kind: Kind, error: type[WhenceError]
 ) -> None:
     subject, server = served
     server.faults.extend([Fault(kind=kind, retry_after_seconds=60.0)] * 40)
@@ -103,7 +103,7 @@ def test_what_stays_is_an_error_of_its_kind(
 
 
 @pytest.mark.parametrize("kind", ["refusal", "max_tokens"])
-def test_a_removal_that_is_refused_or_cut_is_no_score(served: tuple[Subject, Server], kind: Kind) -> None:
+def test_a_removal_that_is_refused_or_cut_is_no_score(served: tuple[Subject, Counted], kind: Kind) -> None:
     subject, server = served
     provider = subject.provider(max_in_flight=1)
     subject.explain(provider)  # whatever it finds out by asking, it knows from now on
@@ -121,7 +121,7 @@ def test_a_removal_that_is_refused_or_cut_is_no_score(served: tuple[Subject, Ser
         subject.explain(provider, method="shapley", permutations=2)
 
 
-def test_a_message_that_repeats_the_key_does_not_repeat_it_here(served: tuple[Subject, Server]) -> None:
+def test_a_message_that_repeats_the_key_does_not_repeat_it_here(served: tuple[Subject, Counted]) -> None:
     subject, server = served
     server.faults.extend([Fault(kind="echo_key")] * 9)
     with pytest.raises(WhenceError) as caught:
@@ -130,14 +130,14 @@ def test_a_message_that_repeats_the_key_does_not_repeat_it_here(served: tuple[Su
     assert not [secret for secret in SECRETS if secret in shown]
 
 
-def test_an_unknown_model_is_said_before_anything_is_paid(served: tuple[Subject, Server]) -> None:
+def test_an_unknown_model_is_said_before_anything_is_paid(served: tuple[Subject, Counted]) -> None:
     subject, server = served
     with pytest.raises(UnknownModelError, match="no-such-model"):
         subject.explain(subject.provider(model="no-such-model"))
     assert server.input_tokens == 0
 
 
-def test_what_is_too_long_can_be_shortened_when_asked_to(served: tuple[Subject, Server]) -> None:
+def test_what_is_too_long_can_be_shortened_when_asked_to(served: tuple[Subject, Counted]) -> None:
     own, server = served
     sources = [Source(text=generate(1, sentences=30).text, name="note")]
     with type(server)(context_tokens=CONTEXT_TOKENS) as small:  # type: ignore[call-arg]

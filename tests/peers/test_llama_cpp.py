@@ -29,9 +29,9 @@ from tests.peers.llama_cpp import LlamaCpp, absent, running
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from whence.providers.ollama.header import read_header
-from whence.providers.ollama.vocabulary import SPLITS, tokenizer_of
-from whence.providers.ollama.weights import load_blob
+from whence.providers.ollama.gguf.header import read_header
+from whence.providers.ollama.gguf.vocabulary import SPLITS, tokenizer_of
+from whence.providers.ollama.gguf.weights import load_blob
 
 pytestmark = pytest.mark.skipif(bool(absent()), reason=absent() or "never")
 

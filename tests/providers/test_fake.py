@@ -94,6 +94,7 @@ def by_sentence(scores: TokenScores) -> dict[str, float]:
     sums = dict.fromkeys((known.text for known in KNOWN), 0.0)
     for span, nats in zip(scores.spans, scores.logprobs_nats, strict=True):
         assert span is not None
+        assert nats is not None
         sums[next(text for text in sums if OUTPUT.index(text) + len(text) >= span[1])] += nats
     return sums
 

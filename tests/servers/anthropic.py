@@ -126,7 +126,8 @@ class AnthropicServer(Server):
         if error is not None and not (fault and fault.mid_stream and body.get("stream")):
             raise error
         asked, model = read(body, Sampled if is_first_version else Asked)
-        answer = await run_sync(self._answers.answer, asked, model, fault, limiter=self._threads)
+        script = tuple(self.tool_calls)
+        answer = await run_sync(self._answers.answer, asked, model, fault, script, limiter=self._threads)
         if error is not None:
             begun = islice(answer.events(), EVENTS_BEFORE_ERROR)
             return _streamed([*begun, error.body(request.state.id)])

@@ -9,10 +9,12 @@ from typing import Any
 
 from tests.servers.answers import sentences, writer
 from tests.servers.anthropic_errors import too_long
-from tests.servers.anthropic_messages import THOUGHT, Answer, text_blocks, thought
+from tests.servers.anthropic_messages import THOUGHT, Answer, text_blocks, thought, tool_use
 from tests.servers.anthropic_models import Model
 from tests.servers.anthropic_requests import Asked, Prefix, Sampled, documents, prefixes, turns
+from tests.servers.anthropic_tools import made, offered
 from tests.servers.faults import Fault
+from tests.servers.scripts import ToolCall, next_call
 
 CUT_TOKENS = 8
 CACHEABLE_TOKENS = 64
@@ -32,8 +34,14 @@ class Answers:
         self.cache = Cache()
         self._numbers = count()
 
-    def answer(self, asked: Asked, model: Model, fault: Fault | None) -> Answer:
-        """Answer, or refuse, or say too little, as the fault wants. Raises ApiError for too long a prompt."""
+    def answer(
+        self, asked: Asked, model: Model, fault: Fault | None, script: Sequence[ToolCall] = ()
+    ) -> Answer:
+        """Answer, or refuse, or say too little, as the fault wants; or call a tool, as the script wants.
+
+        Raises ApiError for too long a prompt.
+        """
+        call = next_call(script, offered=offered(asked.tools, asked.tool_choice), made=made(asked.messages))
         kind, number = fault.kind if fault else None, next(self._numbers)
         total = writer().count(turns(asked))
         if total > self.max_input_tokens:
@@ -49,7 +57,12 @@ class Answers:
             content, thinking_tokens, stop_reason = [], 0, "refusal"
         elif thinking_tokens == limit:
             stop_reason = cut
-        elif kind != "no_text":
+        elif kind == "no_text":
+            pass
+        elif call is not None:
+            content.append(tool_use(call, number))
+            text_tokens, stop_reason = writer().count([("assistant", call.text)]), "tool_use"
+        else:
             room = limit - thinking_tokens
             written = writer().write(
                 turns(asked),

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.servers.answers import sentences
-from tests.servers.anthropic_requests import Document
+from tests.servers.anthropic_blocks import Document
+from tests.servers.scripts import ToolCall
 
 Json = dict[str, Any]
 
@@ -87,22 +88,42 @@ def encoded(event: Json) -> bytes:
 def _opened(block: Json) -> Json:
     if block["type"] == "thinking":
         return {"type": "thinking", "thinking": "", "signature": ""}
+    if block["type"] == "tool_use":
+        return block | {"input": {}}
     return {"type": "text", "text": ""} | ({"citations": []} if block["citations"] else {})
 
 
 def _deltas(block: Json) -> Iterator[Json]:
     kind = block["type"]
+    if kind == "tool_use":
+        for part in ["", *_parts(json.dumps(block["input"]))]:
+            yield {"type": "input_json_delta", "partial_json": part}
+        return
     for citation in block.get("citations") or ():
         yield {"type": "citations_delta", "citation": citation}
-    for part in re.findall(rf".{{1,{DELTA_CHARACTERS}}}", block[kind], flags=re.DOTALL):
+    for part in _parts(block[kind]):
         yield {"type": f"{kind}_delta", kind: part}
     if kind == "thinking":
         yield {"type": "signature_delta", "signature": block["signature"]}
 
 
+def _parts(text: str) -> list[str]:
+    return re.findall(rf".{{1,{DELTA_CHARACTERS}}}", text, flags=re.DOTALL)
+
+
 def thought(*, shown: bool) -> Json:
     """A block of thinking; not `shown`, there is only its signature."""
     return {"type": "thinking", "thinking": THOUGHT if shown else "", "signature": SIGNATURE}
+
+
+def tool_use(call: ToolCall, number: int) -> Json:
+    """A call of a tool. `number`: of the answer."""
+    return {
+        "type": "tool_use",
+        "id": f"toolu_{number:024d}",
+        "name": call.name,
+        "input": dict(call.arguments),
+    }
 
 
 def text_blocks(text: str, cited: Sequence[Document], claims: Sequence[Sequence[int]]) -> list[Json]:

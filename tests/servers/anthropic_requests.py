@@ -1,6 +1,6 @@
 """What a request to the Anthropic API may say, and what the bundled model reads of it.
 
-Fields that the local server has no use for (tools, containers) are refused as unknown ones are.
+Fields that the local server has no use for (containers, stop sequences) are refused as unknown ones are.
 """
 
 from __future__ import annotations
@@ -9,100 +9,40 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import pairwise
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from tests.servers.answers import Turn, sentences
+from pydantic import Field, ValidationError
+from tests.servers.answers import Turn
+from tests.servers.anthropic_blocks import (
+    CacheControl,
+    Document,
+    Message,
+    Strict,
+    Text,
+    Thinking,
+    ToolResult,
+    ToolUse,
+    joined,
+)
 from tests.servers.anthropic_errors import ApiError, invalid
 from tests.servers.anthropic_models import MODELS, Model
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
+from tests.servers.anthropic_tools import Tool, ToolChoice, check
 
 Shape = TypeVar("Shape", bound="Counted")
+_Read = Text | Document | ToolUse | ToolResult  # earlier thoughts are not read again
 
 
-class CacheControl(_Strict):
-    type: Literal["ephemeral"]
-    ttl: Literal["5m", "1h"] = "5m"
-
-
-class Text(_Strict):
-    type: Literal["text"]
-    text: str
-    cache_control: CacheControl | None = None
-    citations: list[Any] | None = None  # of an earlier answer, sent back
-
-
-class Thinking(_Strict):
-    type: Literal["thinking"]
-    thinking: str
-    signature: str
-
-
-class PlainText(_Strict):
-    type: Literal["text"]
-    media_type: Literal["text/plain"]
-    data: str
-
-
-class Blocks(_Strict):
-    type: Literal["content"]
-    content: str | list[Text]
-
-
-class Citations(_Strict):
-    enabled: bool = False
-
-
-class Document(_Strict):
-    type: Literal["document"]
-    source: Annotated[PlainText | Blocks, Field(discriminator="type")]
-    title: str | None = None
-    context: str | None = None
-    citations: Citations | None = None
-    cache_control: CacheControl | None = None
-
-    @property
-    def cited(self) -> bool:
-        return self.citations is not None and self.citations.enabled
-
-    @property
-    def blocks(self) -> list[str]:
-        """The smallest parts that can be cited: the blocks given, or the sentences of a plain text."""
-        if isinstance(self.source, PlainText):
-            return sentences(self.source.data)
-        content = self.source.content
-        return [content] if isinstance(content, str) else [block.text for block in content]
-
-    @property
-    def rendered(self) -> str:
-        context = f"{self.context}\n" if self.context else ""
-        return f'<source name="{self.title or "document"}">\n{context}{_joined(self.blocks, " ")}\n</source>'
-
-
-Block = Annotated[Text | Document | Thinking, Field(discriminator="type")]
-
-
-class Message(_Strict):
-    role: Literal["user", "assistant", "system"]
-    content: str | list[Block]
-
-
-class ThinkingConfig(_Strict):
+class ThinkingConfig(Strict):
     type: Literal["adaptive", "between_tools", "disabled", "enabled"]
     budget_tokens: int | None = Field(None, ge=1024)
     display: Literal["summarized", "omitted"] | None = None
 
 
-class Metadata(_Strict):
+class Metadata(Strict):
     user_id: str | None = None
 
 
-class Counted(_Strict):
+class Counted(Strict):
     """The body of POST /v1/messages/count_tokens."""
 
     model: str
@@ -110,6 +50,8 @@ class Counted(_Strict):
     system: str | list[Text] | None = None
     thinking: ThinkingConfig | None = None
     cache_control: CacheControl | None = None
+    tools: list[Tool] | None = None
+    tool_choice: ToolChoice | None = None
 
 
 class Asked(Counted):
@@ -142,6 +84,7 @@ def read(body: Any, shape: type[Shape]) -> tuple[Shape, Model]:
     if model is None:
         raise ApiError(404, "not_found_error", f"model: {asked.model}")
     _check_texts(asked)
+    check(asked.tools, asked.tool_choice, asked.messages)
     _check_model(asked, model)
     return asked, model
 
@@ -153,12 +96,15 @@ def _check_texts(asked: Counted) -> None:
     for place, message in enumerate(asked.messages):
         if not message.content:
             raise invalid(f"messages.{place}: all messages must have non-empty content")
-        for block in _blocks(message):
+        for block in message.blocks:
             if isinstance(block, Text):
                 _require_text("messages", block.text)
             elif isinstance(block, Document):
                 for text in block.blocks or [""]:
                     _require_text(f"messages.{place}.document", text)
+            elif isinstance(block, ToolResult) and not isinstance(block.content, str):
+                for one in block.content:
+                    _require_text("messages", one.text)
     if len({document.cited for document in documents(asked)}) > 1:
         raise invalid("messages: citations must be enabled on all of the documents, or on none of them")
 
@@ -188,15 +134,9 @@ def _check_model(asked: Counted, model: Model) -> None:
             raise invalid(f"`{name}` is not supported for this model.")
 
 
-def _blocks(message: Message) -> list[Text | Document | Thinking]:
-    if isinstance(message.content, str):
-        return [Text(type="text", text=message.content)]
-    return list(message.content)
-
-
 def documents(asked: Counted) -> list[Document]:
     """Every document, in the order of their indices."""
-    return [block for message in asked.messages for block in _blocks(message) if isinstance(block, Document)]
+    return [block for message in asked.messages for block in message.blocks if isinstance(block, Document)]
 
 
 def turns(asked: Counted) -> list[Turn]:
@@ -204,30 +144,24 @@ def turns(asked: Counted) -> list[Turn]:
     return _turns(_flat(asked))
 
 
-def _flat(asked: Counted) -> list[tuple[str, Text | Document]]:
-    """Every block with its role, the system's first; earlier thoughts are not read again."""
+def _flat(asked: Counted) -> list[tuple[str, _Read]]:
+    """Every block with its role, the system's first."""
     system = [Text(type="text", text=asked.system)] if isinstance(asked.system, str) else asked.system or []
-    spoken = ((message.role, block) for message in asked.messages for block in _blocks(message))
+    spoken = ((message.role, block) for message in asked.messages for block in message.blocks)
     return [
         *(("system", block) for block in system),
         *((role, block) for role, block in spoken if not isinstance(block, Thinking)),
     ]
 
 
-def _turns(flat: Iterable[tuple[str, Text | Document]]) -> list[Turn]:
+def _turns(flat: Iterable[tuple[str, _Read]]) -> list[Turn]:
     """Turns of one role after the other are one."""
     found: list[tuple[str, list[str]]] = []
     for role, block in flat:
         if not found or found[-1][0] != role:
             found.append((role, []))
-        found[-1][1].append(block.text if isinstance(block, Text) else block.rendered)
-    return [(role, _joined(texts, "\n\n")) for role, texts in found]
-
-
-def _joined(texts: list[str], gap: str) -> str:
-    """Texts with a gap between two of them, where neither brings its own."""
-    gaps = ["" if one[-1:].isspace() or other[:1].isspace() else gap for one, other in pairwise(texts)]
-    return "".join(text + after for text, after in zip(texts, [*gaps, ""], strict=True))
+        found[-1][1].append(block.rendered)
+    return [(role, joined(texts, "\n\n")) for role, texts in found]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,6 +183,7 @@ def prefixes(asked: Counted) -> list[Prefix]:
             kept = [
                 (role, block.model_dump(exclude={"cache_control"}, mode="json")) for role, block in flat[:end]
             ]
-            digest = sha256(json.dumps([asked.model, kept]).encode()).hexdigest()
+            tools = [tool.model_dump(exclude={"cache_control"}, mode="json") for tool in asked.tools or ()]
+            digest = sha256(json.dumps([asked.model, tools, kept]).encode()).hexdigest()
             found.append(Prefix(digest=digest, turns=_turns(flat[:end]), ttl=control.ttl))
     return found

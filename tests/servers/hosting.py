@@ -6,10 +6,7 @@ import json
 import socket
 import threading
 from abc import ABC, abstractmethod
-from collections import deque
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,6 +14,7 @@ import anyio
 import uvicorn
 from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from tests.servers.counting import Counted, Seen
 from tests.servers.faults import Fault
 
 JOIN_SECONDS = 30.0  # only reached by a server that does not end
@@ -24,62 +22,16 @@ IN_FLIGHT = 512
 """How many connections can wait to be accepted."""
 
 
-@dataclass(frozen=True)
-class Seen:
-    """One request. `headers`: by lower-case name. `body`: decoded JSON, or the text that is none."""
-
-    path: str
-    headers: Mapping[str, str]
-    body: Any
-
-
-class Server(ABC):
-    """A server in a thread, while its context is open.
-
-    `faults`: one is taken by each call of the model, in order of arrival; None lets a call through.
-    `seen`: every request, in order. `calls`, `input_tokens`, `output_tokens`: of the model, as billed; a call
-    that is answered with an error counts, without tokens. `most_in_flight`: calls of the model at one time.
-    """
+class Server(Counted, ABC):
+    """A server of HTTP in a thread, while its context is open."""
 
     def __init__(self, *, latency_seconds: float = 0.0) -> None:
-        self.latency_seconds = latency_seconds
         self.url = ""
-        self.faults: deque[Fault | None] = deque()
-        self.seen: list[Seen] = []
-        self._lock = threading.Lock()
-        self._in_flight = 0
-        self.forget()
+        super().__init__(latency_seconds=latency_seconds)
 
     @abstractmethod
     def app(self) -> ASGIApp:
         """The application; made once, when the server starts."""
-
-    def forget(self) -> None:
-        """Zero the counters, and drop what was seen and the faults that nobody met."""
-        with self._lock:
-            self.calls = self.input_tokens = self.output_tokens = self.most_in_flight = 0
-            self.seen.clear()
-            self.faults.clear()
-
-    @contextmanager
-    def call(self) -> Iterator[Fault | None]:
-        """One call of the model, as long as it is in flight; gives the fault that it meets."""
-        with self._lock:
-            self.calls += 1
-            self._in_flight += 1
-            self.most_in_flight = max(self.most_in_flight, self._in_flight)
-            fault = self.faults.popleft() if self.faults else None
-        try:
-            yield fault
-        finally:
-            with self._lock:
-                self._in_flight -= 1
-
-    def bill(self, *, input_tokens: int, output_tokens: int) -> None:
-        """Count the tokens of a call that was answered."""
-        with self._lock:
-            self.input_tokens += input_tokens
-            self.output_tokens += output_tokens
 
     def __enter__(self) -> Self:
         listener = socket.create_server(("127.0.0.1", 0), backlog=IN_FLIGHT)

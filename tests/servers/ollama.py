@@ -187,6 +187,8 @@ class OllamaServer(Server):
             raise OllamaError(400, f'"{asked.model}" does not support thinking')
         if "completion" not in model.capabilities:
             raise OllamaError(400, f'"{asked.model}" does not support {"chat" if chats else "generate"}')
+        if isinstance(asked, Chat) and asked.tools and "tools" not in model.capabilities:
+            raise OllamaError(400, f"{model.full_name} does not support tools")
         if not model.layers("model"):
             raise OllamaError(500, "this server, which is no Ollama, runs GGUF files only")
         return model
@@ -212,7 +214,8 @@ class OllamaServer(Server):
         model = self.admitted(asked)
         async with self._turn():
             await anyio.sleep(self.latency_seconds)
-            answer = await run_sync(self._answers.answer, asked, model, fault, limiter=self._threads)
+            script = tuple(self.tool_calls)
+            answer = await run_sync(self._answers.answer, asked, model, fault, script, limiter=self._threads)
         self._keep(asked, model)
         if error is not None:
             return _streamed([*islice(answer.chunks(), CHUNKS_BEFORE_ERROR), error.body])

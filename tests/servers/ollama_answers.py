@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any, Literal
 
 from tests.servers.faults import Fault
-from tests.servers.ollama_errors import NO_SHIFT, TOO_LONG, OllamaError, too_long
+from tests.servers.ollama_errors import OllamaError
+from tests.servers.ollama_prompts import Said, fitted, forced, messages_of
 from tests.servers.ollama_requests import Asked, Chat, Generate, Options, options_of
 from tests.servers.ollama_runner import Entry, Ran, Step, runner
 from tests.servers.ollama_store import Stored
+from tests.servers.scripts import ToolCall
 
 THOUGHT = "It is in the record."
 OPENING, CLOSING = "<think>", "</think>"
@@ -22,16 +23,15 @@ CUT_TOKENS = 8
 MOST_REPEATED = 30
 DEFAULT_CONTEXT_TOKENS = 4096
 
-Said = dict[str, str]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One chunk: what it shows, and the step that wrote it."""
+    """One chunk: what it shows, and the step that wrote it. `call`: of a tool; its text is not shown."""
 
     thinking: str
     content: str
     step: Step
+    call: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,8 @@ class Answer:
             again = part is self.parts[-1] and self.told_logprobs > len(self.parts)
             told = [self._entry(entry) for entry in part.step.entries] * (1 + again)
             told = told if place < self.told_logprobs else []
-            yield chunk(self.asked, part.content, part.thinking, logprobs=told)
+            if part.content or part.thinking or part.call or told:
+                yield chunk(self.asked, part.content, part.thinking, call=part.call, logprobs=told)
         if not self.given_up:
             yield chunk(self.asked, "", "", done=self.finish) | self._counts()
 
@@ -67,7 +68,9 @@ class Answer:
         thinking = "".join(part.thinking for part in self.parts)
         if self.given_up:
             return chunk(self.asked, content, thinking, logprobs=told)
-        return chunk(self.asked, content, thinking, done=self.finish, logprobs=told) | self._counts()
+        call = self.parts[-1].call if self.parts else None
+        whole = chunk(self.asked, content, thinking, call=call, done=self.finish, logprobs=told)
+        return whole | self._counts()
 
     def _counts(self) -> dict[str, Any]:
         counts = {
@@ -94,13 +97,20 @@ def _token(text: str, nats: float) -> dict[str, Any]:
 
 
 def chunk(
-    asked: Asked, content: str, thinking: str, *, done: str = "", logprobs: list[dict[str, Any]] | None = None
+    asked: Asked,
+    content: str,
+    thinking: str,
+    *,
+    call: dict[str, Any] | None = None,
+    done: str = "",
+    logprobs: list[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """One object of an answer; what is empty is left out as Go leaves it out."""
     thought = {"thinking": thinking} if thinking else {}
     said: dict[str, Any] = {"response": content, **thought}
     if isinstance(asked, Chat):
-        said = {"message": {"role": "assistant", "content": content, **thought}}
+        calls = {"tool_calls": [call]} if call else {}
+        said = {"message": {"role": "assistant", "content": content, **thought, **calls}}
     return {
         "model": asked.model,
         "created_at": now(),
@@ -141,7 +151,7 @@ class Answers:
         """
         if isinstance(asked, Generate) and asked.raw:
             return asked.prompt
-        said = _said(asked, model)
+        said = messages_of(asked, model)
         first = 0
         if asked.truncate:
             while first < len(said) - 1 and len(self._rendered(said, first)[1]) > options.num_ctx:
@@ -156,8 +166,13 @@ class Answers:
             raise OllamaError(500, str(error)) from error
         return prompt, runner().encode(prompt)
 
-    def answer(self, asked: Chat | Generate, model: Stored, fault: Fault | None) -> Answer:
-        """Answer, or say too little, as the fault wants. Raises OllamaError."""
+    def answer(
+        self, asked: Chat | Generate, model: Stored, fault: Fault | None, script: Sequence[ToolCall] = ()
+    ) -> Answer:
+        """Answer, or say too little, as the fault wants; or call a tool, as the script wants.
+
+        Raises OllamaError.
+        """
         began = time.perf_counter_ns()
         options = self.options(asked, model)
         prompt = self.prompt(asked, model, options)
@@ -181,8 +196,9 @@ class Answers:
         if kind == "no_text":
             parts, finish, written_tokens = [], "stop", 1
         elif kind != "thinking_only" and len(thought_ids) < room:
-            ran = self._run([*ids, *thought_ids], asked, options, room - len(thought_ids))
-            parts += [Part(thinking="", content=step.text, step=step) for step in ran.steps]
+            call = asked.next_call(script) if isinstance(asked, Chat) else None
+            ran = self._run([*ids, *thought_ids], asked, options, room - len(thought_ids), call)
+            parts += self._calling(ran, call) if call else _showing(ran)
             finish, written_tokens = ran.finish, written_tokens + len(ran.ids)
         kept = _before_repetition(parts)
         text = "".join(part.content for part in kept)
@@ -199,56 +215,30 @@ class Answers:
             given_up=len(kept) < len(parts),
         )
 
-    def _run(self, ids: list[int], asked: Asked, options: Options, max_tokens: int) -> Ran:
+    def _run(
+        self, ids: list[int], asked: Asked, options: Options, max_tokens: int, call: ToolCall | None
+    ) -> Ran:
         seed = next(self._numbers) if options.seed < 0 else options.seed
         drawn: dict[str, Any] = {"max_tokens": max_tokens, "temperature": options.temperature, "seed": seed}
         drawn |= {"top": asked.top_logprobs, "each_token": self.own_runner}
-        literal = forced(asked.format)
+        literal = call.text.encode() if call else forced(asked.format)
         if literal is None:
             return runner().write(ids, stop=options.stop, **drawn)
-        return runner().force(ids, literal, trailing_space=self.trailing_space, **drawn)
+        trailing_space = self.trailing_space and call is None
+        return runner().force(ids, literal, trailing_space=trailing_space, **drawn)
+
+    def _calling(self, ran: Ran, call: ToolCall) -> list[Part]:
+        """The parts of a call, which the last one tells; one that is cut short is shown as text."""
+        if ran.finish == "length":
+            return _showing(ran)
+        function = {"index": 0, "name": call.name, "arguments": dict(call.arguments)}
+        told = {"id": f"call_{next(self._numbers):08x}", "function": function}
+        hidden = [Part(thinking="", content="", step=step) for step in ran.steps]
+        return [*hidden[:-1], replace(hidden[-1], call=told)]
 
 
-def _said(asked: Chat | Generate, model: Stored) -> list[Said]:
-    system = model.text("system")
-    if isinstance(asked, Generate):
-        system = asked.system or system
-        said = [{"role": "user", "content": asked.prompt}]
-    else:
-        said = [{"role": one.role.lower(), "content": one.content} for one in asked.messages]
-    if system and said[0]["role"] != "system":
-        said.insert(0, {"role": "system", "content": system})
-    return said
-
-
-def fitted(prompt: str, asked: Asked, options: Options, *, own_runner: bool) -> list[int]:
-    """The prompt's tokens, of which the middle is left out where they do not fit and this is not forbidden.
-
-    Raises OllamaError.
-    """
-    ids = runner().encode(prompt)
-    if asked.truncate and len(prompt.encode()) >= options.num_ctx and len(ids) >= options.num_ctx:
-        if not asked.shift:
-            raise OllamaError(400, NO_SHIFT)
-        kept = len(ids) if options.num_keep < 0 else options.num_keep
-        kept = min(kept, options.num_ctx - 1)
-        limit = options.num_ctx - max((options.num_ctx - kept) // 2, 1)
-        ids = ids[:kept] + ids[kept + len(ids) - limit :]
-    if len(ids) >= options.num_ctx:
-        raise OllamaError(400, TOO_LONG) if own_runner else too_long(len(ids), options.num_ctx)
-    return ids
-
-
-def forced(form: Any) -> bytes | None:
-    """The only output that a `format` allows; None where it says nothing. Raises OllamaError."""
-    if form is None or form == "":
-        return None
-    if isinstance(form, Mapping) and set(form) == {"const"}:
-        return json.dumps(form["const"], ensure_ascii=False).encode()
-    if isinstance(form, Mapping) or form == "json":
-        raise OllamaError(501, "this server, which is no Ollama, forces constants only")
-    told = json.dumps(json.dumps(form))
-    raise OllamaError(500, f'invalid format: {told}; expected "json" or a valid JSON Schema object')
+def _showing(ran: Ran) -> list[Part]:
+    return [Part(thinking="", content=step.text, step=step) for step in ran.steps]
 
 
 def _thinking(steps: tuple[Step, ...]) -> list[Part]:

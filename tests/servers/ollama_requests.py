@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tests.servers.ollama_errors import OllamaError
+from tests.servers.scripts import ToolCall, next_call
 
 MOST_TOP = 20
 LEAST_CONTEXT = 4
@@ -41,9 +42,44 @@ class _Read(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True)
 
 
+class Called(_Read):
+    name: str
+    arguments: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """As the bundled model reads it."""
+        return ToolCall(name=self.name, arguments=self.arguments).text
+
+
+class Call(_Read):
+    """A call of a tool, in an answer that is sent back."""
+
+    function: Called
+
+
 class Message(_Read):
     role: str
     content: str = ""
+    tool_calls: list[Call] = Field(default_factory=list)
+
+    @property
+    def said(self) -> dict[str, str]:
+        """The role and the text that a template writes, which tells a result as what the user says."""
+        role = self.role.lower()
+        texts = [self.content, *(call.function.text for call in self.tool_calls)]
+        return {"role": "user" if role == "tool" else role, "content": "".join(texts)}
+
+
+class Function(_Read):
+    name: str
+    description: str = ""
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+
+class Tool(_Read):
+    type: str
+    function: Function
 
 
 class Asked(_Read):
@@ -66,6 +102,13 @@ class Chat(Asked):
     """The body of POST /api/chat."""
 
     messages: list[Message] = Field(default_factory=list)
+    tools: list[Tool] = Field(default_factory=list)
+
+    def next_call(self, script: Sequence[ToolCall]) -> ToolCall | None:
+        """The call with which it is answered, if the script has one."""
+        offered = {tool.function.name for tool in self.tools}
+        made = [call.function.name for message in self.messages for call in message.tool_calls]
+        return next_call(script, offered=offered, made=made)
 
 
 class Generate(Asked):

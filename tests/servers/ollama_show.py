@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tests.servers.ollama_errors import OllamaError
-from tests.servers.ollama_store import Stored, metadata_of
+from tests.servers.ollama_gguf import metadata_of
+from tests.servers.ollama_store import Stored
 
 OPTION_WIDTH = 30
 

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import atexit
 import json
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from gguf import GGUFReader, GGUFValueType, GGUFWriter
-from tests.gguf.export import Quantization, export
+from tests.gguf.export import Quantization
 from tests.servers.answers import CONTEXT_TOKENS
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from tests.servers.ollama_gguf import gguf_file, header_only, metadata_of
 
 DEMO = "demo"
 QUANTIZED: dict[Quantization, str] = {"Q8_0": "demo:q8_0", "Q4_0": "demo:q4_0"}
@@ -30,10 +26,18 @@ ADAPTED = "adapted"
 SEEING = "seeing"
 SAFETENSORS = "tensors"
 EMBEDDING = "embedder"
+TOOLED = "tooled"
 
 TEMPLATE = "<|begin|>{{ range .Messages }}<|{{ .Role }}|>{{ .Content }}<|end|>{{ end }}<|assistant|>"
 THINKING_TEMPLATE = TEMPLATE.replace(
     "{{ .Content }}", "{{ if .Thinking }}<think>{{ .Thinking }}</think>{{ end }}{{ .Content }}"
+)
+# What tools there are it does not say: the bundled model would not know what to make of them.
+TOOL_TEMPLATE = (
+    "<|begin|>{{ if .Tools }}{{ end }}{{ range .Messages }}"
+    '<|{{ if eq .Role "tool" }}user{{ else }}{{ .Role }}{{ end }}|>{{ .Content }}'
+    "{{ range .ToolCalls }}{{ .Function.Name }}({{ .Function.Arguments }}){{ end }}<|end|>"
+    "{{ end }}<|assistant|>"
 )
 PARAMETERS = {"stop": ["<|end|>"]}
 LICENSE = "Apache License, Version 2.0"
@@ -43,44 +47,6 @@ CONFIG = "application/vnd.docker.container.image.v1+json"
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 
 _DEMO_DETAILS = {"model_format": "gguf", "model_family": "llama", "model_families": ["llama"]}
-
-
-@cache
-def gguf_file(quantization: Quantization, context_tokens: int = CONTEXT_TOKENS) -> Path:
-    """The bundled model as a GGUF file, written once in this process.
-
-    `context_tokens`: what its metadata says that it can read.
-    """
-    source = str(files("whence.demo") / "model")
-    model = AutoModelForCausalLM.from_pretrained(source, dtype="float32")
-    return export(
-        model,
-        AutoTokenizer.from_pretrained(source),
-        _written() / f"{quantization}-{context_tokens}.gguf",
-        quantization=quantization,
-        metadata={"llama.context_length": context_tokens},
-    )
-
-
-@cache
-def _written() -> Path:
-    directory = tempfile.mkdtemp(prefix="whence-gguf-")
-    atexit.register(shutil.rmtree, directory, ignore_errors=True)
-    return Path(directory)
-
-
-@cache
-def _header_only(architecture: str, **values: int | bool | str) -> Path:
-    """A GGUF file without weights."""
-    path = _written() / f"{architecture}.gguf"
-    writer = GGUFWriter(path, architecture)
-    for key, value in values.items():
-        writer.add_key_value(f"{architecture}.{key}", value, GGUFValueType.get_type(value))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
 
 
 def path_of(name: str) -> Path:
@@ -161,6 +127,12 @@ class Stored:
         return f"{front if host == HOST else f'{host}/{namespace}/'}{model}:{tag}"
 
     @property
+    def full_name(self) -> str:
+        """With all that `name` leaves out."""
+        *front, tag = self.path.parts[-4:]
+        return f"{'/'.join(front)}:{tag}"
+
+    @property
     def digest(self) -> str:
         return sha256(self.path.read_bytes()).hexdigest()
 
@@ -208,29 +180,13 @@ class Stored:
         if self.layers("model"):
             pools = any(key.endswith(".pooling_type") for key in self.metadata)
             found.append("embedding" if pools else "completion")
+        if ".Tools" in self.text("template"):
+            found.append("tools")
         if self.layers("projector"):
             found.append("vision")
         if "<think>" in self.text("template"):
             found.append("thinking")
         return found
-
-
-def metadata_of(path: Path) -> dict[str, Any]:
-    """A GGUF file's, without its name and its template; long arrays are empty."""
-    return dict(_metadata(path, path.stat().st_mtime_ns))
-
-
-@cache
-def _metadata(path: Path, _changed: int) -> Mapping[str, Any]:
-    reader = GGUFReader(path)
-    told = {name: field.contents() for name, field in reader.fields.items() if not name.startswith("GGUF.")}
-    told["general.parameter_count"] = sum(int(tensor.n_elements) for tensor in reader.tensors)
-    hidden = ("general.name", "tokenizer.chat_template")
-    return {
-        name: [] if isinstance(value, list) and len(value) > 5 else value
-        for name, value in told.items()
-        if name not in hidden
-    }
 
 
 @cache
@@ -256,8 +212,9 @@ def filled(root: Path, context_tokens: int = CONTEXT_TOKENS) -> Store:
     store.add(FROM_HUGGING_FACE, eighth, {"model": gguf_file("Q8_0", context_tokens), **parts})
     store.add(BRIEFED, demo, {"model": whole, **parts, "system": SYSTEM.encode()})
     store.add(THINKING, demo, {"model": whole, **parts, "template": THINKING_TEMPLATE.encode()})
-    store.add(ADAPTED, demo, {"model": whole, **parts, "adapter": _header_only("llama", rank=4)})
-    eye = _header_only("clip", has_vision_encoder=True)
+    store.add(TOOLED, demo, {"model": whole, **parts, "template": TOOL_TEMPLATE.encode()})
+    store.add(ADAPTED, demo, {"model": whole, **parts, "adapter": header_only("llama", rank=4)})
+    eye = header_only("clip", has_vision_encoder=True)
     store.add(SEEING, demo, {"model": whole, **parts, "projector": eye})
     store.add(
         CLOUD,
@@ -287,7 +244,7 @@ def filled(root: Path, context_tokens: int = CONTEXT_TOKENS) -> Store:
         },
         {"tensor": [b"one", b"two"], "json": b'{"architectures":["Qwen3ForCausalLM"]}'},
     )
-    pooled = _header_only("bert", context_length=512, embedding_length=384, pooling_type=1)
+    pooled = header_only("bert", context_length=512, embedding_length=384, pooling_type=1)
     bert = {"model_format": "gguf", "model_family": "bert", "model_families": ["bert"]}
     store.add(EMBEDDING, {**bert, "model_type": "22.57M", "file_type": "F16"}, {"model": pooled})
     return store

@@ -228,7 +228,7 @@ def test_calls_that_come_together_are_in_flight_together(server: AnthropicServer
 
 
 def test_requests_have_the_fields_of_the_sdk_and_no_others() -> None:
-    unused = {"container", "diagnostics", "output_config", "speed", "stop_sequences", "tool_choice", "tools"}
+    unused = {"container", "diagnostics", "output_config", "speed", "stop_sequences"}
     headers = {"user_profile_id", "workspace_id"}
     known = set(MessageCreateParamsBase.__annotations__) | {"stream"}
     assert set(Asked.model_fields) == known - unused - headers

@@ -126,7 +126,8 @@ class VertexServer(Server):
             if error:
                 raise error
         await anyio.sleep(self.latency_seconds)
-        answer = partial(self.gemini.answer, asked, fault, pieces_at_once=pieces_at_once)
+        script = tuple(self.tool_calls)
+        answer = partial(self.gemini.answer, asked, fault, script=script, pieces_at_once=pieces_at_once)
         chunks = await run_sync(answer)
         if billed(fault):
             self.bill(**usage(chunks[-1]))

@@ -12,34 +12,40 @@ from typing import Literal
 from google.cloud import aiplatform_v1 as v1
 from google.rpc import code_pb2 as code  # type: ignore[import-untyped]
 from google.rpc.error_details_pb2 import ErrorInfo  # type: ignore[import-untyped]
-from tests.servers.answers import CONTEXT_TOKENS, Turn, Written, writer
+from tests.servers.answers import CONTEXT_TOKENS, Written, writer
 from tests.servers.faults import Fault, Kind
+from tests.servers.scripts import ToolCall, next_call
 from tests.servers.vertex_errors import LOGPROBS_REFUSED, StatusError
+from tests.servers.vertex_turns import made, offered, turns_of
 
 LOCATION = "europe-west4"
 PIECES_AT_ONCE = 8
 """How many tokens come in one chunk of a stream."""
 THOUGHT = "The record is read, line by line."
 THOUGHT_TOKENS = 8
+SIGNATURE = b"the signature of a thought"
 MOST_LOGPROBS = 20
 Finish = v1.Candidate.FinishReason
 FINISHES = {"stop": Finish.STOP, "length": Finish.MAX_TOKENS}
-ROLES = {"": "user", "user": "user", "model": "assistant"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """What one model does. One that thinks tells its thoughts unasked, before its answer."""
+    """What one model does. One that thinks tells its thoughts unasked, before its answer.
+
+    `signs`: whether it signs its calls of tools, and wants the signatures back.
+    """
 
     logprobs: bool
     thinks: bool
+    signs: bool
 
 
 MODELS = {
-    "gemini-2.5-flash": Model(logprobs=True, thinks=False),
-    "gemini-2.5-pro": Model(logprobs=True, thinks=True),
-    "gemini-3.5-flash": Model(logprobs=False, thinks=False),
-    "gemini-3.5-pro": Model(logprobs=False, thinks=True),
+    "gemini-2.5-flash": Model(logprobs=True, thinks=False, signs=False),
+    "gemini-2.5-pro": Model(logprobs=True, thinks=True, signs=False),
+    "gemini-3.5-flash": Model(logprobs=False, thinks=False, signs=True),
+    "gemini-3.5-pro": Model(logprobs=False, thinks=True, signs=True),
 }
 
 
@@ -71,19 +77,26 @@ class Gemini:
 
     def count(self, request: v1.CountTokensRequest) -> v1.CountTokensResponse:
         """How many tokens the model would read."""
-        self._model(request.endpoint)
-        turns = _turns(request)
+        turns = turns_of(request, signed=self._model(request.endpoint).signs)
         characters = sum(len(re.sub(r"\s", "", text)) for _, text in turns)
         return v1.CountTokensResponse(
             total_tokens=writer().count(turns), total_billable_characters=characters
         )
 
     def answer(
-        self, request: v1.GenerateContentRequest, fault: Fault | None, *, pieces_at_once: int | None = None
+        self,
+        request: v1.GenerateContentRequest,
+        fault: Fault | None,
+        *,
+        script: Sequence[ToolCall] = (),
+        pieces_at_once: int | None = None,
     ) -> list[v1.GenerateContentResponse]:
-        """The answer, in chunks of so many tokens where that is given; the last tells how it ended."""
+        """The answer, in chunks of so many tokens where that is given; the last tells how it ended.
+
+        Or a call of a tool, as the script wants.
+        """
         model = self._model(request.model)
-        turns = _turns(request)
+        turns = turns_of(request, signed=model.signs)
         config = request.generation_config
         if config.logprobs and not (config.response_logprobs and config.logprobs <= MOST_LOGPROBS):
             raise StatusError(
@@ -111,6 +124,9 @@ class Gemini:
         room = min(config.max_output_tokens or room, room) - reply.thought_tokens
         if room <= 0 or kind == "thinking_only":
             return [reply.end(Finish.MAX_TOKENS)]
+        call = next_call(script, offered=offered(request), made=made(request.contents))
+        if call is not None:
+            return [reply.calling(call, signature=SIGNATURE if model.signs else b"")]
         written = writer().write(
             turns,
             max_tokens=min(room, 5) if kind == "max_tokens" else room,
@@ -176,12 +192,12 @@ class _Reply:
         self._model = name.rpartition("/")[2]
         self._read = read
         self._id = f"answer-{next(self._numbers)}"
-        self._thoughts: list[v1.Part] = []
+        self._parts: list[v1.Part] = []  # before any text
         self.thought_tokens = 0
 
     def think(self) -> None:
         """Begin with a thought."""
-        self._thoughts = [v1.Part(text=THOUGHT, thought=True)]
+        self._parts.append(v1.Part(text=THOUGHT, thought=True))
         self.thought_tokens = THOUGHT_TOKENS
 
     def refused(self, what: Literal["prompt", "answer"]) -> v1.GenerateContentResponse:
@@ -194,6 +210,13 @@ class _Reply:
         response = self._response(0)
         response.prompt_feedback = feedback(block_reason=feedback.BlockedReason.PROHIBITED_CONTENT)
         return response
+
+    def calling(self, call: ToolCall, *, signature: bytes) -> v1.GenerateContentResponse:
+        """An answer that calls a tool."""
+        function = v1.FunctionCall(name=call.name, args=dict(call.arguments))
+        self._parts.append(v1.Part(function_call=function, thought_signature=signature))
+        written_tokens = writer().count([("assistant", call.text)])
+        return self._chunk("", [], first=True, finish=Finish.STOP, written_tokens=written_tokens)
 
     def end(self, reason: int) -> v1.GenerateContentResponse:
         """An answer that says nothing beside thoughts."""
@@ -216,7 +239,7 @@ class _Reply:
     def _chunk(
         self, text: str, steps: Sequence[_Step], *, first: bool, finish: int, written_tokens: int
     ) -> v1.GenerateContentResponse:
-        parts = [*(self._thoughts if first else []), *([v1.Part(text=text)] if text else [])]
+        parts = [*(self._parts if first else []), *([v1.Part(text=text)] if text else [])]
         content = v1.Content(role="model", parts=parts)
         candidate = v1.Candidate(content=content, finish_reason=finish)
         if steps:
@@ -240,30 +263,3 @@ class _Reply:
                 total_token_count=self._read + written_tokens + self.thought_tokens,
             )
         return response
-
-
-def _turns(request: v1.GenerateContentRequest | v1.CountTokensRequest) -> list[Turn]:
-    said: list[Turn] = []
-    if request.system_instruction.parts:
-        said.append(("system", _text(request.system_instruction)))
-    for content in request.contents:
-        if content.role not in ROLES:
-            raise StatusError(code.INVALID_ARGUMENT, "Please use a valid role: user, model.")
-        said.append((ROLES[content.role], _text(content)))
-    if not request.contents:
-        raise StatusError(code.INVALID_ARGUMENT, "at least one contents field is required")
-    if said[-1][0] != "user":
-        raise StatusError(code.INVALID_ARGUMENT, "Please ensure that a request ends with a user role.")
-    return said
-
-
-def _text(content: v1.Content) -> str:
-    if not all("text" in part for part in content.parts):
-        raise StatusError(code.INVALID_ARGUMENT, "Only parts with text are supported by this model.")
-    if not all(part.text.strip() for part in content.parts):
-        raise StatusError(
-            code.INVALID_ARGUMENT,
-            "Unable to submit request because it has an empty text parameter. Add a value to the parameter "
-            "and try again.",
-        )
-    return "".join(part.text for part in content.parts)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from types import TracebackType
-from typing import NoReturn, Self
+from typing import Self
 from urllib.parse import parse_qs
 
 import grpc  # type: ignore[import-untyped]
@@ -17,9 +17,10 @@ from google.protobuf.json_format import MessageToDict  # type: ignore[import-unt
 from google.rpc import code_pb2 as code  # type: ignore[import-untyped]
 from grpc_status import rpc_status  # type: ignore[import-untyped]
 from tests.servers.answers import CONTEXT_TOKENS
+from tests.servers.counting import Counted, Seen
 from tests.servers.faults import Fault
 from tests.servers.google_credentials import PROJECT
-from tests.servers.hosting import JOIN_SECONDS, Seen, Server
+from tests.servers.hosting import JOIN_SECONDS
 from tests.servers.vertex_answers import (
     LOCATION,
     PIECES_AT_ONCE,
@@ -35,7 +36,7 @@ NO_MESSAGE = b"\xff"
 """Bytes that no protocol buffer begins with."""
 
 
-class VertexGrpcServer(Server):
+class VertexGrpcServer(Counted):
     """A plain channel to `address` reaches it; the bearer token `ACCESS_TOKEN` comes as metadata."""
 
     def __init__(
@@ -77,10 +78,6 @@ class VertexGrpcServer(Server):
     ) -> None:
         self._grpc.stop(grace=None).wait(JOIN_SECONDS)
 
-    def app(self) -> NoReturn:
-        """Nothing: this server speaks no HTTP of its own."""
-        raise NotImplementedError
-
     def _generate(self, request: v1.GenerateContentRequest, context: grpc.ServicerContext) -> bytes:
         with _told(context), self.call() as fault:
             self._admit(request, context, request.model)
@@ -104,7 +101,8 @@ class VertexGrpcServer(Server):
         self, request: v1.GenerateContentRequest, fault: Fault | None, *, pieces_at_once: int | None = None
     ) -> list[v1.GenerateContentResponse]:
         time.sleep(self.latency_seconds)
-        chunks = self.gemini.answer(request, fault, pieces_at_once=pieces_at_once)
+        script = tuple(self.tool_calls)
+        chunks = self.gemini.answer(request, fault, script=script, pieces_at_once=pieces_at_once)
         if billed(fault):
             self.bill(**usage(chunks[-1]))
         return chunks

@@ -208,7 +208,7 @@ def test_each_row_is_that_of_the_cross_attention_which_predicts_the_token(
     assert np.abs(rows.rows - rows.rows.mean(axis=0)).max() > 1e-3, "any row would do"
     logprobs = torch.log_softmax(seen.logits[0, first : first + len(ids)].float(), -1)
     wanted = [logprobs[t, token].item() for t, token in enumerate(ids)]
-    np.testing.assert_allclose(rows.output.logprobs_nats, wanted, atol=1e-4)
+    assert rows.output.logprobs_nats == pytest.approx(wanted, rel=1e-7, abs=1e-4)
     text = output.text if generated else output
     spans = [span for span in rows.output.spans if span is not None]
     assert all(0 <= a <= b <= len(text) for a, b in spans)

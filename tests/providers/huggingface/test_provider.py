@@ -119,9 +119,8 @@ def test_the_row_is_that_of_the_predicting_position(make_model: MakeModel, token
             rows.rows[t], mean[len(ids) + t - 1, : rows.rows.shape[1]].numpy(), atol=1e-5, rtol=0
         )
     logprobs = torch.log_softmax(seen.logits[0, len(ids) - 1 : -1].float(), -1)
-    np.testing.assert_allclose(
-        rows.output.logprobs_nats, [logprobs[t, i].item() for t, i in enumerate(output)], atol=1e-4
-    )
+    wanted = [logprobs[t, i].item() for t, i in enumerate(output)]
+    assert rows.output.logprobs_nats == pytest.approx(wanted, rel=1e-7, abs=1e-4)
     np.testing.assert_allclose(rows.rows.sum(axis=1), 1, atol=1e-5)
 
 

@@ -45,7 +45,7 @@ def server(
     return server
 
 
-def endpoint_of(server: Server) -> str:
+def endpoint_of(server: Server | VertexGrpcServer) -> str:
     return f"http://{server.address}" if isinstance(server, VertexGrpcServer) else server.url
 
 

@@ -16,12 +16,12 @@ import torch
 from whence.providers.errors import ModelLoadError, UnsupportedError
 from whence.providers.huggingface.loading import examined
 from whence.providers.huggingface.local import LocalModel
-from whence.providers.ollama.architectures import configuration_of
-from whence.providers.ollama.header import Header, read_header
+from whence.providers.ollama.gguf.architectures import configuration_of
+from whence.providers.ollama.gguf.header import Header, read_header
+from whence.providers.ollama.gguf.weights import load_blob, memory_bytes
 from whence.providers.ollama.place import Name
 from whence.providers.ollama.store import Blob, check_digest, find, roots
 from whence.providers.ollama.survey import Dtype
-from whence.providers.ollama.weights import load_blob, memory_bytes
 from whence.providers.ollama.wire import Messages
 
 if TYPE_CHECKING:

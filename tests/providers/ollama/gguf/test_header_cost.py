@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from gguf import GGMLQuantizationType as Type
 from gguf import GGUFValueType as Value
-from tests.providers.ollama.forging import (
+from tests.providers.ollama.gguf.forging import (
     BOOL,
     F32,
     I8,
@@ -29,8 +29,8 @@ from tests.providers.ollama.forging import (
 )
 
 from whence.providers.errors import ModelLoadError
-from whence.providers.ollama.cursor import MOST_HEADER_BYTES
-from whence.providers.ollama.header import read_header
+from whence.providers.ollama.gguf.cursor import MOST_HEADER_BYTES
+from whence.providers.ollama.gguf.header import read_header
 
 
 def peak_bytes(path: Path, *, refused: str | None = None) -> int:

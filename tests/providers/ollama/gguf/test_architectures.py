@@ -14,9 +14,9 @@ from tests.gguf.tiny import CONFIGS, bundled_tokenizer, tiny
 from transformers import PreTrainedConfig
 
 from whence.providers.errors import ModelLoadError, UnsupportedError
-from whence.providers.ollama.architectures import configuration_of
-from whence.providers.ollama.header import Header, TensorInfo, read_header
-from whence.providers.ollama.vocabulary import tokenizer_of
+from whence.providers.ollama.gguf.architectures import configuration_of
+from whence.providers.ollama.gguf.header import Header, TensorInfo, read_header
+from whence.providers.ollama.gguf.vocabulary import tokenizer_of
 
 
 @cache

@@ -21,9 +21,9 @@ from tests.gguf.tiny import CONFIGS, LARGEST, bundled_tokenizer, ids_of_length, 
 from transformers import LlamaConfig, PreTrainedModel
 
 from whence.providers.errors import ModelLoadError, UnsupportedError
-from whence.providers.ollama.architectures import configuration_of
-from whence.providers.ollama.header import Header, read_header
-from whence.providers.ollama.weights import load_blob
+from whence.providers.ollama.gguf.architectures import configuration_of
+from whence.providers.ollama.gguf.header import Header, read_header
+from whence.providers.ollama.gguf.weights import load_blob
 
 IDS = ids_of_length(100)
 SAME = 1e-5
@@ -127,9 +127,9 @@ MEASURE = """
 import sys
 from pathlib import Path
 import torch
-from whence.providers.ollama.architectures import configuration_of
-from whence.providers.ollama.header import read_header
-from whence.providers.ollama.weights import load_blob, memory_bytes
+from whence.providers.ollama.gguf.architectures import configuration_of
+from whence.providers.ollama.gguf.header import read_header
+from whence.providers.ollama.gguf.weights import load_blob, memory_bytes
 
 def status(name):
     lines = Path("/proc/self/status").read_text().splitlines()

@@ -21,11 +21,11 @@ from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 from transformers.initialization import no_init_weights
 
 from whence.providers.errors import ModelLoadError, WhenceError
-from whence.providers.ollama.architectures import configuration_of
-from whence.providers.ollama.header import Header, TensorInfo
-from whence.providers.ollama.keys import damaged
-from whence.providers.ollama.tensors import ROTATIONS, parameters_of
-from whence.providers.ollama.vocabulary import tokenizer_of
+from whence.providers.ollama.gguf.architectures import configuration_of
+from whence.providers.ollama.gguf.header import Header, TensorInfo
+from whence.providers.ollama.gguf.keys import damaged
+from whence.providers.ollama.gguf.tensors import ROTATIONS, parameters_of
+from whence.providers.ollama.gguf.vocabulary import tokenizer_of
 
 _one_at_a_time = threading.Lock()
 """Initialisation is left out, and the float type set, for the whole process while a model is made."""

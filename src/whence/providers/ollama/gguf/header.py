@@ -17,7 +17,7 @@ from typing import BinaryIO
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, GGUFValueType
 
 from whence.providers.errors import ModelLoadError
-from whence.providers.ollama.cursor import MOST_HEADER_BYTES, NUMBERS, Cursor
+from whence.providers.ollama.gguf.cursor import MOST_HEADER_BYTES, NUMBERS, Cursor
 
 Scalar = int | float | bool | str
 Metadata = Mapping[str, Scalar | list[Scalar]]

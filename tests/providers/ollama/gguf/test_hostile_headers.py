@@ -14,10 +14,10 @@ import gguf as gguf_py
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.providers.ollama.forging import whole
+from tests.providers.ollama.gguf.forging import whole
 
 from whence.providers.errors import ModelLoadError
-from whence.providers.ollama.header import Header, read_header
+from whence.providers.ollama.gguf.header import Header, read_header
 
 SOUND = whole()
 HEADER_BYTES = min(tensor.offset_bytes for tensor in read_header(io.BytesIO(SOUND)).tensors)

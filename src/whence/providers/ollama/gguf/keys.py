@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 
 from whence.providers.errors import ModelLoadError, UnsupportedError
-from whence.providers.ollama.header import Header, Scalar
+from whence.providers.ollama.gguf.header import Header, Scalar
 
 MOST = (1 << 31) - 1
 NAMED = 5

@@ -14,7 +14,7 @@ import pytest
 from gguf import GGMLQuantizationType as Type
 from gguf import GGUFValueType as Value
 from gguf import GGUFWriter
-from tests.providers.ollama.forging import (
+from tests.providers.ollama.gguf.forging import (
     ARRAY,
     BOOL,
     STRING,
@@ -31,7 +31,7 @@ from tests.providers.ollama.forging import (
 )
 
 from whence.providers.errors import ModelLoadError
-from whence.providers.ollama.header import Header, TensorInfo, read_header
+from whence.providers.ollama.gguf.header import Header, TensorInfo, read_header
 
 VALUES: dict[str, tuple[object, Value, Value | None]] = {
     "u8": (255, Value.UINT8, None),

@@ -8,8 +8,8 @@ from gguf import GGML_QUANT_SIZES, MODEL_ARCH_NAMES, GGMLQuantizationType, get_t
 from gguf.quants import dequantize
 from transformers import AutoModelForCausalLM, PreTrainedConfig
 
-from whence.providers.ollama.header import Header, TensorInfo
-from whence.providers.ollama.keys import damaged, listed, unsupported
+from whence.providers.ollama.gguf.header import Header, TensorInfo
+from whence.providers.ollama.gguf.keys import damaged, listed, unsupported
 
 ROTATIONS = {
     "llama": ("rope_freqs.weight",),

@@ -25,10 +25,10 @@ from transformers import (
 )
 
 from whence.providers.errors import WhenceError
-from whence.providers.ollama.header import Header
-from whence.providers.ollama.keys import Keys, damaged, listed, unsupported
-from whence.providers.ollama.tensors import check_tensors
-from whence.providers.ollama.vocabulary import HANDLED, check_vocabulary
+from whence.providers.ollama.gguf.header import Header
+from whence.providers.ollama.gguf.keys import Keys, damaged, listed, unsupported
+from whence.providers.ollama.gguf.tensors import check_tensors
+from whence.providers.ollama.gguf.vocabulary import HANDLED, check_vocabulary
 
 INERT = ("general.", "quantize.", "tokenizer.chat_template")
 """How keys begin that describe the file, not the computation."""

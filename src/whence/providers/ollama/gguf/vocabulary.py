@@ -15,8 +15,8 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from transformers import PreTrainedTokenizerFast
 
 from whence.providers.errors import WhenceError
-from whence.providers.ollama.header import Header
-from whence.providers.ollama.keys import damaged, unsupported
+from whence.providers.ollama.gguf.header import Header
+from whence.providers.ollama.gguf.keys import damaged, unsupported
 
 PREFIX = "tokenizer.ggml."
 _USED = (

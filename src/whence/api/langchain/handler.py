@@ -1,0 +1,376 @@
+"""A callback handler for chains, agents and graphs of LangChain that exist: their answers are explained."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from hashlib import blake2b
+from typing import Any, Literal, get_args
+from uuid import UUID
+
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.documents import Document as LangChainDocument
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatGeneration, LLMResult
+
+from whence.api.langchain.by_hand import ASKING
+from whence.api.langchain.explaining import Explaining, Wanted
+from whence.api.langchain.models import Explainers, identify
+from whence.api.langchain.records import Counts, Record
+from whence.api.langchain.report import RetrievalReport, report_of
+from whence.api.langchain.said import Said, document_of, said_in
+from whence.api.langchain.traces import Asked, Traces
+from whence.api.langchain.worker import InLine, Worker
+from whence.api.sdk import Explainer
+from whence.explain.budget import Budget
+from whence.explain.schema import Explanation, TargetKind, TextKind
+from whence.providers.errors import InputError, NameUnknownError
+
+Mode = Literal["background", "inline"]
+log = logging.getLogger("whence.langchain")
+ERRORS = 100
+"""So many errors are kept."""
+
+
+class ExplanationHandler(BaseCallbackHandler):
+    """Explains what the models of a chain answer, when it is given as one of the chain's callbacks.
+
+    `explainers`: who explains which model: an `Explainer` or several, each for the model that it names, or a
+    mapping to them from LangChain's `ls_provider:ls_model_name`, from `ls_provider`, or from `*`. `models`:
+    chat models that are asked themselves, for texts alone. Of a turn that calls tools nothing is explained.
+
+    `method`, `segment_by`, `target_by`, `max_tokens`, `seed`, `parameters`: as of `Explainer.explain`.
+    `budget`: of one explanation; without one nothing is spent where calls cost money, and what it would cost
+    is recorded. `removals`: also measure what changes when each retrieved document is taken away.
+
+    `mode`: `background`, in a thread of its own, with `queue_size` answers waiting at most, or `inline`,
+    where the chain waits. `rate`: the share of chains that are explained, in [0, 1]. `tags`, `names`,
+    `model_names`: only runs with one of these tags, of these names (their own, or of a chain around them), of
+    these models. `keep`: how many records are kept. `evict_after_seconds`: of a run that has not ended by
+    then, such as a stream whose reader left, nothing is kept. `on_explanation` is told of each record that is
+    done, from the thread that made it. Raises InputError.
+    """
+
+    def __init__(
+        self,
+        explainers: Explainer | Iterable[Explainer] | Mapping[str, Explainer] | None = None,
+        *,
+        models: Sequence[BaseChatModel] = (),
+        method: str | Sequence[str] = "auto",
+        segment_by: TextKind = "sentence",
+        target_by: TargetKind = "sentence",
+        max_tokens: int = 512,
+        seed: int = 0,
+        budget: Budget | Mapping[str, object] | None = None,
+        removals: bool = True,
+        mode: Mode = "background",
+        rate: float = 1.0,
+        tags: Collection[str] | None = None,
+        names: Collection[str] | None = None,
+        model_names: Collection[str] | None = None,
+        queue_size: int = 64,
+        keep: int = 256,
+        evict_after_seconds: float = 600.0,
+        on_explanation: Callable[[Record], None] | None = None,
+        **parameters: object,
+    ) -> None:
+        if mode not in get_args(Mode):
+            raise InputError(f"mode is {mode!r}; choose one of {', '.join(get_args(Mode))}")
+        if not isinstance(rate, int | float) or not 0 <= rate <= 1:
+            raise InputError(f"rate is {rate!r}; it is a share of the chains, from 0 to 1")
+        for name, number in (("queue_size", queue_size), ("keep", keep)):
+            if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+                raise InputError(f"{name} is {number!r}; it is a whole number, 1 or greater")
+        if not isinstance(evict_after_seconds, int | float) or not evict_after_seconds > 0:
+            raise InputError(f"evict_after_seconds is {evict_after_seconds!r}; it is greater than 0")
+        for name, wanted in (("tags", tags), ("names", names), ("model_names", model_names)):
+            if isinstance(wanted, str):
+                raise InputError(f"{name} is {wanted!r}; pass a list: {name}=[{wanted!r}]")
+        self.errors: list[Exception] = []
+        self._explaining = Explaining(
+            Explainers(explainers, models),
+            Wanted(
+                method=method,
+                segment_by=segment_by,
+                target_by=target_by,
+                max_tokens=max_tokens,
+                seed=seed,
+                budget=Budget.of(budget),
+                removals=removals,
+                parameters=parameters,
+            ),
+        )
+        self._rate = rate
+        self._tags, self._names, self._models = (
+            None if wanted is None else frozenset(wanted) for wanted in (tags, names, model_names)
+        )
+        self._keep = keep
+        self._told = on_explanation
+        self._traces = Traces(evict_after_seconds=evict_after_seconds)
+        self._worker = InLine() if mode == "inline" else Worker(places=queue_size)
+        # Quick enough for an event loop, and so in the order in which things happen; what waits is not.
+        self.run_inline = mode == "background"
+        self._records: OrderedDict[UUID, Record] = OrderedDict()
+        self._counts = Counts()
+        self._lock = threading.Lock()
+
+    # What it found ------------------------------------------------------------------------------------------
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """What became of each answer, the oldest first."""
+        with self._lock:
+            return tuple(self._records.values())
+
+    @property
+    def explanations(self) -> tuple[Explanation, ...]:
+        """Those that are done, the oldest first."""
+        return tuple(record.explanation for record in self.records if record.explanation is not None)
+
+    @property
+    def counts(self) -> Counts:
+        """How many answers there were, and what became of them."""
+        with self._lock:
+            return replace(self._counts, evicted=self._traces.evicted)
+
+    def get(self, run_id: UUID | str) -> Record | None:
+        """The record of a model's run, or of the last answer within a chain's run; None for no record.
+
+        Raises InputError for what is no id.
+        """
+        try:
+            wanted = run_id if isinstance(run_id, UUID) else UUID(run_id)
+        except (ValueError, TypeError, AttributeError):
+            raise InputError(f"run_id is {run_id!r}; pass a run's UUID, or its text") from None
+        with self._lock:
+            if wanted in self._records:
+                return self._records[wanted]
+            within = [record for record in self._records.values() if wanted in record.lineage]
+            return within[-1] if within else None
+
+    def retrieval_report(self, run_id: UUID | str) -> RetrievalReport:
+        """What became of the documents that were retrieved for an answer.
+
+        Raises NameUnknownError where no record has the run, InputError where it is not explained.
+        """
+        record = self.get(run_id)
+        if record is None:
+            raise NameUnknownError("run", str(run_id), [str(known.run_id) for known in self.records])
+        if record.explanation is None:
+            raise InputError(
+                f"this answer is not explained ({record.status}{record.reason and ': '}{record.reason}); "
+                "wait for it with flush(), or mend what stands in the way"
+            )
+        return report_of(record.explanation, record.chunks, record.removals)
+
+    def flush(self, timeout_s: float | None = None) -> bool:
+        """Wait until every answer so far is worked off; whether it is."""
+        return self._worker.flush(timeout_s)
+
+    def close(self) -> None:
+        """Take no more answers, and drop those that wait."""
+        self._worker.close()
+
+    # What LangChain tells it --------------------------------------------------------------------------------
+
+    def on_chain_start(
+        self, serialized: Any, inputs: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **told: Any
+    ) -> None:
+        """Part of the lineage of what it runs."""
+        with self._harmless():
+            self._traces.begin(run_id, parent_run_id, _name(serialized, told))
+
+    def on_chain_end(self, outputs: Any, *, run_id: UUID, **told: Any) -> None:
+        """Nothing more comes of it."""
+        with self._harmless():
+            self._traces.end(run_id)
+
+    def on_chain_error(self, error: BaseException, *, run_id: UUID, **told: Any) -> None:
+        """Nothing more comes of it."""
+        with self._harmless():
+            self._traces.end(run_id)
+
+    def on_tool_start(
+        self, serialized: Any, input_str: str, *, run_id: UUID, parent_run_id: UUID | None = None, **told: Any
+    ) -> None:
+        """Part of the lineage of what it runs."""
+        with self._harmless():
+            self._traces.begin(run_id, parent_run_id, _name(serialized, told))
+
+    def on_tool_end(self, output: Any, *, run_id: UUID, **told: Any) -> None:
+        """Nothing more comes of it; what it returned stands in a message."""
+        with self._harmless():
+            self._traces.end(run_id)
+
+    def on_tool_error(self, error: BaseException, *, run_id: UUID, **told: Any) -> None:
+        """Nothing more comes of it."""
+        with self._harmless():
+            self._traces.end(run_id)
+
+    def on_retriever_start(
+        self, serialized: Any, query: str, *, run_id: UUID, parent_run_id: UUID | None = None, **told: Any
+    ) -> None:
+        """Part of a chain."""
+        with self._harmless():
+            self._traces.begin(run_id, parent_run_id, _name(serialized, told))
+
+    def on_retriever_end(self, documents: Sequence[LangChainDocument], *, run_id: UUID, **told: Any) -> None:
+        """What its chain may put into a prompt."""
+        with self._harmless():
+            self._traces.retrieve(run_id, tuple(map(document_of, documents)))
+
+    def on_retriever_error(self, error: BaseException, *, run_id: UUID, **told: Any) -> None:
+        """Nothing comes of it."""
+        with self._harmless():
+            self._traces.end(run_id)
+
+    def on_chat_model_start(
+        self,
+        serialized: dict[str, Any],
+        messages: list[list[BaseMessage]],
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        **told: Any,
+    ) -> None:
+        """A chat model is asked."""
+        with self._harmless():
+            said = tuple(said_in(message) for message in messages[0])
+            self._asked(serialized, said, run_id, parent_run_id, told)
+
+    def on_llm_start(
+        self,
+        serialized: dict[str, Any],
+        prompts: list[str],
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        **told: Any,
+    ) -> None:
+        """A model that continues texts is asked."""
+        with self._harmless():
+            said = (Said(role="user", kind="human", parts=(prompts[0],)),)
+            self._asked(serialized, said, run_id, parent_run_id, told)
+
+    def on_llm_end(self, response: LLMResult, *, run_id: UUID, **told: Any) -> None:
+        """A model has answered."""
+        with self._harmless():
+            asked = self._traces.answer(run_id)
+            if asked is not None:
+                self._answered(asked, _message(response))
+
+    def on_llm_error(self, error: BaseException, *, run_id: UUID, **told: Any) -> None:
+        """There is no answer to explain."""
+        with self._harmless():
+            self._traces.end(run_id)
+
+    # What it does with that ---------------------------------------------------------------------------------
+
+    def _asked(
+        self,
+        serialized: dict[str, Any] | None,
+        said: tuple[Said, ...],
+        run_id: UUID,
+        parent: UUID | None,
+        told: Mapping[str, Any],
+    ) -> None:
+        if ASKING.get():
+            return
+        facts = {
+            "serialized": serialized,
+            "metadata": told.get("metadata"),
+            "invocation_params": told.get("invocation_params"),
+        }
+        tags = frozenset(told.get("tags") or ())
+        asked = self._traces.ask(run_id, parent, _name(serialized, told), said=said, tags=tags, facts=facts)
+        if not self._wants(asked):
+            self._traces.end(run_id)
+            with self._lock:
+                self._counts.passed_over += 1
+
+    def _wants(self, asked: Asked) -> bool:
+        """Whether it passes the filters, and is drawn. All models of one chain are drawn together."""
+        if self._tags is not None and not self._tags & asked.tags:
+            return False
+        if self._names is not None and not self._names & asked.names:
+            return False
+        if self._models is not None and identify(asked.facts, {}).model not in self._models:
+            return False
+        drawn = int.from_bytes(blake2b(asked.root.bytes, digest_size=8).digest()) / 2**64
+        return drawn < self._rate
+
+    def _answered(self, asked: Asked, answer: BaseMessage) -> None:
+        if getattr(answer, "tool_calls", None):
+            return
+        record = Record(
+            run_id=asked.run_id,
+            lineage=asked.lineage,
+            names=asked.names,
+            tags=asked.tags,
+            model=str(identify(asked.facts, answer.response_metadata)),
+            answer=answer.text if isinstance(answer.text, str) else str(answer.text),
+        )
+        with self._lock:
+            self._counts.answered += 1
+            self._records[record.run_id] = record
+            while len(self._records) > self._keep:
+                self._records.popitem(last=False)
+        self._worker.put(partial(self._explain, record, asked, _copy(answer)), partial(self._drop, record))
+
+    def _explain(self, record: Record, asked: Asked, answer: BaseMessage) -> None:
+        with self._harmless():
+            self._explaining.explain(record, asked, answer)
+            self._done(record)
+
+    def _drop(self, record: Record, reason: str) -> None:
+        with self._harmless():
+            record.status, record.reason = "dropped", reason
+            self._done(record)
+
+    def _done(self, record: Record) -> None:
+        with self._lock:
+            counted = record.status.replace(" ", "_")
+            setattr(self._counts, counted, getattr(self._counts, counted) + 1)
+        if record.error is not None:
+            self._keep_error(record.error)
+        if self._told is not None:
+            self._told(record)
+
+    @contextmanager
+    def _harmless(self) -> Iterator[None]:
+        """Whatever goes wrong here is kept and told, and never breaks the chain."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - whatever a message, or somebody's callback, raises
+            self._keep_error(error)
+
+    def _keep_error(self, error: Exception) -> None:
+        log.warning("an answer could not be explained: %s", type(error).__name__)
+        with self._lock:
+            self.errors.append(error)
+            del self.errors[:-ERRORS]
+
+
+def _name(serialized: Mapping[str, Any] | None, told: Mapping[str, Any]) -> str | None:
+    """Of the run, or of what runs: of tools and models LangChain tells only that."""
+    return told.get("name") or (serialized or {}).get("name")
+
+
+def _copy(answer: BaseMessage) -> BaseMessage:
+    """The answer as it is now; the chain may change its own."""
+    content = answer.content
+    if not isinstance(content, str):
+        content = [block if isinstance(block, str) else dict(block) for block in content]
+    return answer.model_copy(update={"content": content, "response_metadata": dict(answer.response_metadata)})
+
+
+def _message(response: LLMResult) -> BaseMessage:
+    """The first answer; of a model that continues texts, as a message."""
+    first = response.generations[0][0]
+    return first.message if isinstance(first, ChatGeneration) else AIMessage(content=first.text)
