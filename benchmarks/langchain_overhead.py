@@ -8,10 +8,11 @@ text of them. It runs by `invoke` and by `ainvoke`, without callbacks, with an e
 - idle: nobody is configured for the model, so that its worker only finds the documents in the prompt;
 - explaining: the bundled model explains earlier answers of the chain all the while, in this process.
 
-CPU: what the thread that runs the chain takes more than without callbacks, the median over the runs; what the
-worker takes for an answer, when idle, stands beside it. Ratio: of the median times by the clock, with the
-handler to without callbacks when nothing else runs. `own ratio`: to without callbacks at the same time, so
-that what the running explanation costs every chain in the process is on both sides.
+CPU: what the thread that runs the chain takes more than without callbacks, the median over the runs. As
+LangChain calls every handler for each token, what an empty one takes stands beside it, and what ours takes
+beyond that; and what the worker takes for an answer when idle. Ratio: of the median times by the clock, with
+the handler to without callbacks when nothing else runs. `own ratio`: to without callbacks at the same time,
+so that what the running explanation costs every chain in the process is on both sides.
 """
 
 from __future__ import annotations
@@ -198,9 +199,13 @@ def run(runs: int, rounds: int) -> dict[str, float]:
         figures[f"{face}_without_clock_ms"] = 1e3 * quiet
         for state in STATES:
             without, empty, handler = (seen[state, way] for way in WAYS)
-            for name, other in (("empty", empty), ("handler", handler)):
-                more = [after - before for after, before in zip(other.cpu, without.cpu, strict=True)]
-                figures[f"{face}_{state}_{name}_cpu_us"] = 1e6 * median(more)
+            for name, more, less in (
+                ("", handler, without),
+                ("empty_", empty, without),
+                ("own_", handler, empty),
+            ):
+                added = [after - before for after, before in zip(more.cpu, less.cpu, strict=True)]
+                figures[f"{face}_{state}_{name}cpu_us"] = 1e6 * median(added)
             figures[f"{face}_{state}_ratio"] = median(handler.clock) / quiet
             figures[f"{face}_{state}_own_ratio"] = median(handler.clock) / median(without.clock)
     return figures
@@ -222,18 +227,15 @@ def main() -> None:
             if state == "idle":
                 quiet, worker = (figures[f"{face}_{name}"] for name in ("without_clock_ms", "worker_cpu_us"))
                 print(f"{face:8} without callbacks {quiet:.1f} ms; the idle worker takes {worker:.0f} us")
-            own = {
-                name: figures[f"{face}_{state}_{name}"]
-                for name in ("empty_cpu_us", "handler_cpu_us", "own_ratio")
-            }
+            names = ("cpu_us", "empty_cpu_us", "own_cpu_us", "own_ratio")
+            added, empty, own, ratio = (figures[f"{face}_{state}_{name}"] for name in names)
             print(
-                f"{face:8} {state:10} added CPU {own['handler_cpu_us']:6.0f} us"
-                f" (an empty handler {own['empty_cpu_us']:6.0f} us), own ratio {own['own_ratio']:.3f}"
+                f"{face:8} {state:10} added CPU {added:6.0f} us (an empty handler {empty:6.0f} us,"
+                f" beyond it {own:6.0f} us), own ratio {ratio:.3f}"
             )
         print(", ".join(f"{face} {state} {figures[f'{face}_{state}_ratio']:.3f}" for face, state in kinds))
     missed = any(
-        figures[f"{face}_{state}_handler_cpu_us"] >= AIM_CPU_US
-        or figures[f"{face}_{state}_ratio"] > AIM_RATIO
+        figures[f"{face}_{state}_cpu_us"] >= AIM_CPU_US or figures[f"{face}_{state}_ratio"] > AIM_RATIO
         for face, state in kinds
     )
     if arguments.check and missed:

@@ -55,7 +55,9 @@ class LlamaCpp:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
-        self._client = httpx.Client(timeout=TIMEOUT_SECONDS, trust_env=False)
+        # It closes connections that wait, and may do so just as one is used.
+        fresh = httpx.Limits(max_keepalive_connections=0)
+        self._client = httpx.Client(timeout=TIMEOUT_SECONDS, trust_env=False, limits=fresh)
         self._url = ""
 
     def load(self, path: Path) -> None:

@@ -176,6 +176,6 @@ def in_a_loop(llm: BaseChatModel, work: Callable[[], Awaitable[Answer]]) -> Answ
             if isinstance(llm, ChatAnthropic | ChatOllama):
                 await llm._async_client.close()
             elif isinstance(llm, ChatGoogleGenerativeAI):
-                await llm.client.aio.aclose()
+                await llm.client.aio.aclose()  # type: ignore[union-attr]
 
     return asyncio.run(run())

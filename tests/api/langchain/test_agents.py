@@ -73,15 +73,13 @@ def test_the_answer_rests_on_what_the_tool_brought(
 ) -> None:
     servers["ollama"].tool_calls.append(CALL)
     made = handler({"ollama": demo}, method="leave_one_out", removals=False)
-    create_agent(chat("ollama", TOOLED), [read_record], system_prompt="Be brief.").invoke(ASKED, to(made))
+    create_agent(chat("ollama", TOOLED), [read_record]).invoke(ASKED, to(made))
     (record,) = explained(made)
     explanation = record.explanation
     assert explanation is not None
     truth = {support.text: support for support in RECORD.truth if support.kind == "single"}
     found = 0
     values = explanation.matrix(0)
-    print(truth.keys(), [explanation.target_text(t) for t in range(len(explanation.output.targets))], values.round(2))
-    print([explanation.segment_text(i) for i in range(len(explanation.segments))])
     for target in range(len(explanation.output.targets)):
         support = truth.get(explanation.target_text(target).strip())
         if support is not None:

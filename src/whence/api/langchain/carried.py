@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate
-from typing import Any
+from math import isfinite
+from typing import Any, TypeGuard
 
 from langchain_core.messages import BaseMessage
 
@@ -65,9 +66,10 @@ def _tokens(answer: BaseMessage, text: str) -> tuple[WrittenToken, ...] | None:
     told: Any = answer.response_metadata.get("logprobs")
     if not isinstance(told, list):
         return None
-    fields = [one if isinstance(one, Mapping) else vars(one) for one in told]  # the client's own objects
+    # The client's own objects, or what they were before.
+    fields = [one if isinstance(one, Mapping) else getattr(one, "__dict__", {}) for one in told]
     tokens = [str(one.get("token", "")) for one in fields]
-    nats = [own for one in fields if isinstance(own := one.get("logprob"), int | float)]
+    nats = [own for one in fields if _is_logprob(own := one.get("logprob"))]
     if not tokens or "".join(tokens) != text or len(nats) != len(tokens):
         return None
     ends = list(accumulate(map(len, tokens)))
@@ -87,7 +89,8 @@ def _citations(answer: BaseMessage, brought: Sequence[tuple[int, Document]]) -> 
         told: Mapping[str, Any] = {"text": block} if isinstance(block, str) else block
         text = str(told.get("text") or "")
         start, end = end, end + len(text)
-        for citation in told.get("citations") or ():
+        given = told.get("citations")
+        for citation in given if isinstance(given, list) else ():
             place = _place(citation, brought)
             if place is not None and text:
                 source, (source_start, source_end) = place
@@ -99,8 +102,14 @@ def _citations(answer: BaseMessage, brought: Sequence[tuple[int, Document]]) -> 
     return tuple(found)
 
 
-def _place(citation: Mapping[str, Any], brought: Sequence[tuple[int, Document]]) -> tuple[int, Span] | None:
+def _is_logprob(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+
+
+def _place(citation: object, brought: Sequence[tuple[int, Document]]) -> tuple[int, Span] | None:
     """The source that is cited, and its characters; None where no document has such a place."""
+    if not isinstance(citation, Mapping):
+        return None
     index = citation.get("document_index")
     if not isinstance(index, int) or not 0 <= index < len(brought):
         return None

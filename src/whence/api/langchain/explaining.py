@@ -87,7 +87,10 @@ class Explaining:
         record.status = "explained"
         if wanted.removals and any(chunk.sources for chunk in retold.chunks):
             whole = given | {"segment_by": "source"}
-            record.removals = explainer.explain(retold.messages, **whole, method=REMOVAL)
+            try:
+                record.removals = explainer.explain(retold.messages, **whole, method=REMOVAL)
+            except WhenceError as error:  # the explanation stands without them
+                record.reason, record.error = f"no removals: {error}", error
 
     def _with_claims(self, record: Record, retold: Retold, output: Generation, identity: Identity) -> None:
         """Add what the answer itself says of what it rests on, which costs nothing."""

@@ -87,7 +87,7 @@ def find(documents: Sequence[str], messages: Sequence[str]) -> tuple[Found, ...]
             places = []
             for document in library.owners[chain.text]:
                 place = _place(library.documents[document], text, chain, runs, character, stop)
-                start, end = text.offsets[place[0]], text.offsets[place[1]]
+                start, end = _trimmed(message, text.offsets[place[0]], text.offsets[place[1]])
                 exact = message[start:end] == documents[document].strip()
                 places.append((dealt[document], not exact, document, start, end, place))
             _, inexact, document, start, end, (_, character, coverage) = min(places)
@@ -265,3 +265,9 @@ def _past_blanks(text: str, at: int, stop: int, step: int) -> int:
 
 def _alike(character: str) -> str:
     return character.translate(_ALIKE).casefold()
+
+
+def _trimmed(message: str, start: int, end: int) -> tuple[int, int]:
+    """Without blanks at the edges, which an escape may have stood for in the document."""
+    piece = message[start:end]
+    return start + len(piece) - len(piece.lstrip()), end - len(piece) + len(piece.rstrip())

@@ -10,21 +10,17 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from hashlib import blake2b
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 from uuid import UUID
 
-from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.documents import Document as LangChainDocument
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.outputs import ChatGeneration, LLMResult
+from langchain_core.messages import BaseMessage
 
-from whence.api.langchain.by_hand import ASKING
 from whence.api.langchain.explaining import Explaining, Wanted
+from whence.api.langchain.listening import Listening
 from whence.api.langchain.models import Explainers, identify
 from whence.api.langchain.records import Counts, Record
 from whence.api.langchain.report import RetrievalReport, report_of
-from whence.api.langchain.said import Said, document_of, said_in
 from whence.api.langchain.traces import Asked, Traces
 from whence.api.langchain.worker import InLine, Worker
 from whence.api.sdk import Explainer
@@ -38,7 +34,7 @@ ERRORS = 100
 """So many errors are kept."""
 
 
-class ExplanationHandler(BaseCallbackHandler):
+class ExplanationHandler(Listening):
     """Explains what the models of a chain answer, when it is given as one of the chain's callbacks.
 
     `explainers`: who explains which model: an `Explainer` or several, each for the model that it names, or a
@@ -112,7 +108,7 @@ class ExplanationHandler(BaseCallbackHandler):
         )
         self._keep = keep
         self._told = on_explanation
-        self._traces = Traces(evict_after_seconds=evict_after_seconds)
+        super().__init__(Traces(evict_after_seconds=evict_after_seconds))
         self._worker = InLine() if mode == "inline" else Worker(places=queue_size)
         # Quick enough for an event loop, and so in the order in which things happen; what waits is not.
         self.run_inline = mode == "background"
@@ -177,122 +173,14 @@ class ExplanationHandler(BaseCallbackHandler):
         """Take no more answers, and drop those that wait."""
         self._worker.close()
 
-    # What LangChain tells it --------------------------------------------------------------------------------
-
-    def on_chain_start(
-        self, serialized: Any, inputs: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **told: Any
-    ) -> None:
-        """Part of the lineage of what it runs."""
-        with self._harmless():
-            self._traces.begin(run_id, parent_run_id, _name(serialized, told))
-
-    def on_chain_end(self, outputs: Any, *, run_id: UUID, **told: Any) -> None:
-        """Nothing more comes of it."""
-        with self._harmless():
-            self._traces.end(run_id)
-
-    def on_chain_error(self, error: BaseException, *, run_id: UUID, **told: Any) -> None:
-        """Nothing more comes of it."""
-        with self._harmless():
-            self._traces.end(run_id)
-
-    def on_tool_start(
-        self, serialized: Any, input_str: str, *, run_id: UUID, parent_run_id: UUID | None = None, **told: Any
-    ) -> None:
-        """Part of the lineage of what it runs."""
-        with self._harmless():
-            self._traces.begin(run_id, parent_run_id, _name(serialized, told))
-
-    def on_tool_end(self, output: Any, *, run_id: UUID, **told: Any) -> None:
-        """Nothing more comes of it; what it returned stands in a message."""
-        with self._harmless():
-            self._traces.end(run_id)
-
-    def on_tool_error(self, error: BaseException, *, run_id: UUID, **told: Any) -> None:
-        """Nothing more comes of it."""
-        with self._harmless():
-            self._traces.end(run_id)
-
-    def on_retriever_start(
-        self, serialized: Any, query: str, *, run_id: UUID, parent_run_id: UUID | None = None, **told: Any
-    ) -> None:
-        """Part of a chain."""
-        with self._harmless():
-            self._traces.begin(run_id, parent_run_id, _name(serialized, told))
-
-    def on_retriever_end(self, documents: Sequence[LangChainDocument], *, run_id: UUID, **told: Any) -> None:
-        """What its chain may put into a prompt."""
-        with self._harmless():
-            self._traces.retrieve(run_id, tuple(map(document_of, documents)))
-
-    def on_retriever_error(self, error: BaseException, *, run_id: UUID, **told: Any) -> None:
-        """Nothing comes of it."""
-        with self._harmless():
-            self._traces.end(run_id)
-
-    def on_chat_model_start(
-        self,
-        serialized: dict[str, Any],
-        messages: list[list[BaseMessage]],
-        *,
-        run_id: UUID,
-        parent_run_id: UUID | None = None,
-        **told: Any,
-    ) -> None:
-        """A chat model is asked."""
-        with self._harmless():
-            said = tuple(said_in(message) for message in messages[0])
-            self._asked(serialized, said, run_id, parent_run_id, told)
-
-    def on_llm_start(
-        self,
-        serialized: dict[str, Any],
-        prompts: list[str],
-        *,
-        run_id: UUID,
-        parent_run_id: UUID | None = None,
-        **told: Any,
-    ) -> None:
-        """A model that continues texts is asked."""
-        with self._harmless():
-            said = (Said(role="user", kind="human", parts=(prompts[0],)),)
-            self._asked(serialized, said, run_id, parent_run_id, told)
-
-    def on_llm_end(self, response: LLMResult, *, run_id: UUID, **told: Any) -> None:
-        """A model has answered."""
-        with self._harmless():
-            asked = self._traces.answer(run_id)
-            if asked is not None:
-                self._answered(asked, _message(response))
-
-    def on_llm_error(self, error: BaseException, *, run_id: UUID, **told: Any) -> None:
-        """There is no answer to explain."""
-        with self._harmless():
-            self._traces.end(run_id)
-
     # What it does with that ---------------------------------------------------------------------------------
 
-    def _asked(
-        self,
-        serialized: dict[str, Any] | None,
-        said: tuple[Said, ...],
-        run_id: UUID,
-        parent: UUID | None,
-        told: Mapping[str, Any],
-    ) -> None:
-        if ASKING.get():
-            return
-        facts = {
-            "serialized": serialized,
-            "metadata": told.get("metadata"),
-            "invocation_params": told.get("invocation_params"),
-        }
-        tags = frozenset(told.get("tags") or ())
-        asked = self._traces.ask(run_id, parent, _name(serialized, told), said=said, tags=tags, facts=facts)
-        if not self._wants(asked):
-            self._traces.end(run_id)
+    def _passes(self, asked: Asked) -> bool:
+        wanted = self._wants(asked)
+        if not wanted:
             with self._lock:
                 self._counts.passed_over += 1
+        return wanted
 
     def _wants(self, asked: Asked) -> bool:
         """Whether it passes the filters, and is drawn. All models of one chain are drawn together."""
@@ -321,7 +209,7 @@ class ExplanationHandler(BaseCallbackHandler):
             self._records[record.run_id] = record
             while len(self._records) > self._keep:
                 self._records.popitem(last=False)
-        self._worker.put(partial(self._explain, record, asked, _copy(answer)), partial(self._drop, record))
+        self._worker.put(partial(self._explain, record, asked, answer), partial(self._drop, record))
 
     def _explain(self, record: Record, asked: Asked, answer: BaseMessage) -> None:
         with self._harmless():
@@ -355,22 +243,3 @@ class ExplanationHandler(BaseCallbackHandler):
         with self._lock:
             self.errors.append(error)
             del self.errors[:-ERRORS]
-
-
-def _name(serialized: Mapping[str, Any] | None, told: Mapping[str, Any]) -> str | None:
-    """Of the run, or of what runs: of tools and models LangChain tells only that."""
-    return told.get("name") or (serialized or {}).get("name")
-
-
-def _copy(answer: BaseMessage) -> BaseMessage:
-    """The answer as it is now; the chain may change its own."""
-    content = answer.content
-    if not isinstance(content, str):
-        content = [block if isinstance(block, str) else dict(block) for block in content]
-    return answer.model_copy(update={"content": content, "response_metadata": dict(answer.response_metadata)})
-
-
-def _message(response: LLMResult) -> BaseMessage:
-    """The first answer; of a model that continues texts, as a message."""
-    first = response.generations[0][0]
-    return first.message if isinstance(first, ChatGeneration) else AIMessage(content=first.text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -14,6 +15,8 @@ Dropped = Callable[[str], None]
 
 IDLE_SECONDS = 5.0
 """After which the thread ends; the next job starts another, so that nobody has to close a handler."""
+SETTLE_SECONDS = 0.05
+"""A job waits so long, unless it is waited for: the chain that brought it has its last steps to do."""
 FULL, CLOSED = "the queue was full", "the handler was closed"
 log = logging.getLogger("whence.langchain")
 
@@ -45,8 +48,9 @@ class Worker:
 
     def __init__(self, *, places: int) -> None:
         self._places = places
-        self._jobs: deque[tuple[Job, Dropped]] = deque()
+        self._jobs: deque[tuple[Job, Dropped, float]] = deque()
         self._running = self._at_work = self._closed = False
+        self._waiting_for_it = 0
         self._process = os.getpid()
         self._changed = threading.Condition()
 
@@ -56,7 +60,7 @@ class Worker:
             self._forget_parent()
             reason = CLOSED if self._closed else FULL if len(self._jobs) >= self._places else None
             if reason is None:
-                self._jobs.append((job, dropped))
+                self._jobs.append((job, dropped, time.monotonic() + SETTLE_SECONDS))
                 if not self._running:
                     self._running = True
                     threading.Thread(target=self._work, name="whence-langchain", daemon=True).start()
@@ -68,7 +72,12 @@ class Worker:
         """Wait until all is done; whether it is."""
         with self._changed:
             self._forget_parent()
-            return self._changed.wait_for(lambda: not self._jobs and not self._at_work, timeout_s)
+            self._waiting_for_it += 1
+            self._changed.notify_all()
+            try:
+                return self._changed.wait_for(lambda: not self._jobs and not self._at_work, timeout_s)
+            finally:
+                self._waiting_for_it -= 1
 
     def close(self) -> None:
         """Take no more, and drop what waits."""
@@ -78,7 +87,7 @@ class Worker:
             waiting = list(self._jobs)
             self._jobs.clear()
             self._changed.notify_all()
-        for _, dropped in waiting:
+        for _, dropped, _ in waiting:
             dropped(CLOSED)
 
     def _forget_parent(self) -> None:
@@ -86,6 +95,7 @@ class Worker:
         if self._process != os.getpid():
             self._process = os.getpid()
             self._running = self._at_work = False
+            self._waiting_for_it = 0
             self._jobs.clear()
 
     def _work(self) -> None:
@@ -103,5 +113,10 @@ class Worker:
         """The next job; None after a time without any."""
         with self._changed:
             self._changed.wait_for(lambda: self._jobs or self._closed, IDLE_SECONDS)
+            while self._jobs and not self._waiting_for_it:
+                left = self._jobs[0][2] - time.monotonic()
+                if left <= 0:
+                    break
+                self._changed.wait(left)
             self._at_work = self._running = bool(self._jobs)
             return self._jobs.popleft()[0] if self._jobs else None

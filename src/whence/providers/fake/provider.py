@@ -214,7 +214,7 @@ class FakeProvider:
         rows = np.zeros((len(owners), len(keys)))
         instruction = [i for i, key in enumerate(keys) if key.part == "instruction"]
         rows[:, 0] = SINK_MASS
-        rows[:, instruction] += INSTRUCTION_MASS / len(instruction)
+        rows[:, instruction or [0]] += INSTRUCTION_MASS / max(len(instruction), 1)
         for row, owner in zip(rows, owners, strict=True):
             cues = {} if owner is None else self.rules[owner].cues
             for cue, nats in cues.items():

@@ -12,6 +12,7 @@ from whence.providers.errors import (
     ProviderError,
     RateLimitError,
     UnavailableError,
+    UnknownModelError,
     WhenceError,
 )
 
@@ -24,10 +25,6 @@ CONTEXT = re.compile(r"n_ctx\W+(\d+)")
 NO_MEMORY = re.compile(r"requires more system memory|out of memory|unable to load model", re.IGNORECASE)
 
 
-class NoSuchModelError(ProviderError):
-    """This Ollama has no such model; the adapter says which it has."""
-
-
 def clean(message: str, secret: str | None) -> str:
     """A message of somebody else's: on one line, not too long, and without the key."""
     line = " ".join((message.replace(secret, "***") if secret else message).split())
@@ -35,12 +32,12 @@ def clean(message: str, secret: str | None) -> str:
 
 
 def error_of(
-    status: int, message: str, *, asked_tokens: int, num_ctx: int, secret: str | None
+    status: int, message: str, *, model: str, asked_tokens: int, num_ctx: int, secret: str | None
 ) -> WhenceError:
     """Ours for an answer that is an error.
 
-    `asked_tokens`: about as many as were sent, for a message that does not count them; `num_ctx`: the context
-    that was asked for.
+    `model`: that was asked; `asked_tokens`: about as many as were sent, for a message that does not count
+    them; `num_ctx`: the context that was asked for.
     """
     told = f"Ollama answered {status}: {clean(message, secret).rstrip('.') or 'no message'}"
     if TOO_LONG.search(message):
@@ -54,7 +51,7 @@ def error_of(
         )
     match status:
         case HTTPStatus.NOT_FOUND:
-            return NoSuchModelError(told)
+            return UnknownModelError("model of this Ollama", model, (), told)
         case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
             return AuthenticationError(f"{told}. Give the key of whatever stands before it (api_key=)")
         case HTTPStatus.TOO_MANY_REQUESTS:

@@ -18,7 +18,6 @@ from whence.providers.errors import (
     UnsupportedError,
 )
 from whence.providers.observations import Generation, TokenScores
-from whence.providers.ollama.failures import NoSuchModelError
 from whence.providers.ollama.forcing import Entry, align, longest_literal_tokens, schema_of, with_blanks
 from whence.providers.ollama.place import same
 from whence.providers.ollama.wire import Held, Messages, Reply, Wire
@@ -66,7 +65,7 @@ class Served:
                             step = Step(stage="generate", done=min(lines, max_tokens), total=max_tokens)
                             await report(progress, step)
                             told = time.monotonic()
-        except NoSuchModelError as error:
+        except UnknownModelError as error:
             raise await self._removed() from error
         self._remember(messages, last.prompt_eval_count)
         wrote = lines if last.eval_count is None else last.eval_count
@@ -141,7 +140,7 @@ class Served:
     async def _chat(self, messages: Messages, **fields: Any) -> Reply:
         try:
             return await self._wire.chat(self._model, messages, **fields)
-        except NoSuchModelError as error:
+        except UnknownModelError as error:
             raise await self._removed() from error
 
     def _require_room(self, messages: Messages) -> None:

@@ -20,8 +20,8 @@ import ollama
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from whence.providers.clients import ClientOfLoop
-from whence.providers.errors import InputError, ProviderError, UnavailableError
-from whence.providers.ollama.failures import NoSuchModelError, clean, error_of
+from whence.providers.errors import InputError, ProviderError, UnavailableError, UnknownModelError
+from whence.providers.ollama.failures import clean, error_of
 from whence.providers.ollama.place import Place
 
 KEY = "OLLAMA_API_KEY"
@@ -113,11 +113,9 @@ class Wire:
     async def version(self) -> str:
         """Of the server. Raises ProviderError where there is none, or it is no Ollama."""
         try:
-            return (await self._asked(Version, "GET", "/api/version")).version
-        except (NoSuchModelError, _NotConformingError) as error:
-            raise ProviderError(
-                f"what answers at {self.place.url} is no Ollama; say where it is (host=, OLLAMA_HOST)"
-            ) from error
+            return (await self._read(Version, "GET", "/api/version")).version
+        except (UnknownModelError, _NotConformingError) as error:
+            raise self._no_ollama() from error
         except UnavailableError as error:
             if isinstance(error.__cause__, httpx.ConnectError):
                 raise ProviderError(
@@ -128,15 +126,23 @@ class Wire:
 
     async def held(self) -> list[Held]:
         """The models, as `ollama list` shows them."""
-        listed = await self._asked(ollama.ListResponse, "GET", "/api/tags")
+        try:
+            listed = await self._asked(ollama.ListResponse, "GET", "/api/tags")
+        except UnknownModelError as error:  # of a server that has no such path
+            raise self._no_ollama() from error
         return [Held(name=model.model or "", digest=model.digest or "") for model in listed.models]
 
+    def _no_ollama(self) -> ProviderError:
+        return ProviderError(
+            f"what answers at {self.place.url} is no Ollama; say where it is (host=, OLLAMA_HOST)"
+        )
+
     async def show(self, model: str) -> Shown:
-        """What is known of a model. Raises NoSuchModelError."""
+        """What is known of a model. Raises UnknownModelError."""
         return await self._asked(Shown, "POST", "/api/show", {"model": model})
 
     async def chat(self, model: str, messages: Messages, **fields: Any) -> Reply:
-        """One answer. Raises NoSuchModelError, ContextLengthError."""
+        """One answer. Raises UnknownModelError, ContextLengthError."""
         body = _body(model, messages, stream=False, **fields)
         reply = await self._asked(Reply, "POST", "/api/chat", body)
         if reply.error is not None:
@@ -146,12 +152,15 @@ class Wire:
     async def stream(self, model: str, messages: Messages, **fields: Any) -> AsyncGenerator[Reply]:
         """The same line by line, to be read `in_time`. Raises as `chat`."""
         body = _body(model, messages, stream=True, **fields)
-        async with self._answer("POST", "/api/chat", body) as answer:
-            async for line in _lines(answer):
-                reply = _parsed(Reply, line)
-                if reply.error is not None:
-                    raise self._error(HTTPStatus.INTERNAL_SERVER_ERROR, reply.error, body)
-                yield reply
+        try:
+            async with self._answer("POST", "/api/chat", body) as answer:
+                async for line in _lines(answer):
+                    reply = _parsed(Reply, line)
+                    if reply.error is not None:
+                        raise self._error(HTTPStatus.INTERNAL_SERVER_ERROR, reply.error, body)
+                    yield reply
+        except _NotConformingError as error:
+            raise UnavailableError(str(error)) from None
 
     @contextmanager
     def in_time(self) -> Iterator[None]:
@@ -165,6 +174,14 @@ class Wire:
         self, kind: type[Parsed], method: str, path: str, body: Mapping[str, Any] | None = None
     ) -> Parsed:
         """A whole answer."""
+        try:
+            return await self._read(kind, method, path, body)
+        except _NotConformingError as error:
+            raise UnavailableError(str(error)) from None
+
+    async def _read(
+        self, kind: type[Parsed], method: str, path: str, body: Mapping[str, Any] | None = None
+    ) -> Parsed:
         with self.in_time():
             async with self._answer(method, path, body) as answer:
                 return _parsed(kind, await _whole(answer))
@@ -212,13 +229,14 @@ class Wire:
         return error_of(
             status,
             message,
+            model=str(asked.get("model", "")),
             asked_tokens=len(said.encode()) // BYTES_PER_TOKEN,
             num_ctx=asked.get("options", {}).get("num_ctx", 0),
             secret=self._key,
         )
 
 
-class _NotConformingError(UnavailableError):
+class _NotConformingError(Exception):
     """An answer that is not of Ollama's format: cut on its way, perhaps."""
 
 
