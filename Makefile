@@ -56,7 +56,7 @@ clean: ## remove what the tools and the demo left behind; keeps .venv
 
 .venv/.dev: pyproject.toml constraints.txt | .venv
 	@echo 'Installing into .venv: a few minutes the first time.'
-	$(PIP) install -c constraints.txt -e '.[huggingface,ollama,claude,vertex,langchain,server,dev]'
+	$(PIP) install --no-compile -c constraints.txt -e '.[huggingface,ollama,claude,vertex,langchain,server,dev]'
 	# It asks for an older huggingface-hub than transformers does, and works with either.
 	$(PIP) install -c constraints.txt --no-deps langchain-huggingface
 	@touch .venv/.demo $@

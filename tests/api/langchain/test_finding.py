@@ -137,7 +137,7 @@ WHOLE: dict[str, Callable[[str], str]] = {
 
 
 @pytest.mark.parametrize("change", WHOLE)
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(data=st.data())
 def test_inserted_documents_are_found_where_they_stand_and_no_other(change: str, data: st.DataObject) -> None:
     texts = data.draw(many())
@@ -161,14 +161,14 @@ def test_inserted_documents_are_found_where_they_stand_and_no_other(change: str,
         assert all(item.exact and item.coverage == 1 for item in found)
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(texts=many(), data=st.data())
 def test_documents_joined_without_a_separator_are_told_apart(texts: list[str], data: st.DataObject) -> None:
     message = "Context" + "".join(texts) + "Question"
     assert spans(texts, message) == list(enumerate(texts))
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(texts=many())
 def test_a_document_in_several_messages_is_found_in_each(texts: list[str]) -> None:
     messages = ["\n\n".join(texts), "", "\n\n".join(reversed(texts)), "Nothing of it."]
@@ -180,7 +180,7 @@ def test_a_document_in_several_messages_is_found_in_each(texts: list[str]) -> No
     assert all(item.exact for item in found)
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(texts=many())
 def test_quoted_lines_and_a_numbered_list(texts: list[str]) -> None:
     lines = [" ".join(text.split()) for text in texts]
@@ -212,7 +212,7 @@ def test_paths_and_formulas_that_look_like_escapes_are_found_all_the_same() -> N
 
 
 @pytest.mark.parametrize("mark", ["", "...", " ...", "…", " [truncated]"])
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(data=st.data())
 def test_a_document_cut_at_its_end_is_found_up_to_the_cut(mark: str, data: st.DataObject) -> None:
     texts = data.draw(many(24, varied=True))
@@ -225,7 +225,7 @@ def test_a_document_cut_at_its_end_is_found_up_to_the_cut(mark: str, data: st.Da
 
 
 @pytest.mark.parametrize("mark", ["", "...", "... ", "…", "[truncated] "])
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(data=st.data())
 def test_a_document_cut_at_its_start_is_found_from_the_cut(mark: str, data: st.DataObject) -> None:
     texts = data.draw(many(24, varied=True))
@@ -238,7 +238,7 @@ def test_a_document_cut_at_its_start_is_found_from_the_cut(mark: str, data: st.D
 
 
 @pytest.mark.parametrize("mark", [" ", "...", " … ", "\n[600 characters were left out]\n"])
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(data=st.data())
 def test_a_document_cut_in_its_middle_is_one_place(mark: str, data: st.DataObject) -> None:
     texts = data.draw(many(24, varied=True))
@@ -301,7 +301,7 @@ def test_versions_of_a_text_are_told_apart_by_what_differs() -> None:
     assert spans(versions, f"1. {versions[7]}\n2. {versions[2]}") == [(7, versions[7]), (2, versions[2])]
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(size=st.integers(20, 60), overlap=st.integers(0, 15))
 def test_chunks_of_a_text_that_overlap_share_it_in_order(size: int, overlap: int) -> None:
     words = [f"word{n}{'.' if n % 7 == 0 else ''}" for n in range(200)]
@@ -430,7 +430,7 @@ def test_places_are_sorted_disjoint_visible_and_say_what_is_there(
         assert item.coverage == 1 or not item.exact
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(texts=many(), message=st.lists(st.sampled_from(PROMPT)).map(" ".join))
 def test_a_document_that_has_no_word_of_the_prompt_is_never_found(texts: list[str], message: str) -> None:
     assert find(texts, [message, HEADER, CHEST]) == ()

@@ -194,7 +194,7 @@ EXTRA = {
 }
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(st.data())
 def test_any_value_of_any_key_loads_or_is_refused(data: st.DataObject) -> None:
     path, header = small()
@@ -212,7 +212,7 @@ def test_any_value_of_any_key_loads_or_is_refused(data: st.DataObject) -> None:
         logits(model, [1, 20, 30])
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(st.data())
 def test_any_damage_to_the_file_is_refused_or_loads(data: st.DataObject) -> None:
     path, header = small()
