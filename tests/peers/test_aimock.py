@@ -60,8 +60,7 @@ def test_errors_of_another_shape_are_known_by_their_status(
 
 
 def test_a_slow_answer_is_told_as_it_grows(peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("whence.providers.claude.adapter.REPORT_SECONDS", 0.0)
-    monkeypatch.setattr("whence.providers.vertex.provider.TOLD_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr("whence.providers.base.TOLD_EVERY_SECONDS", 0.0)
     server, provider = peer
     server.faults.extend([Fault(kind="slow_body")])
     steps: list[Step] = []

@@ -98,10 +98,10 @@ class LogProbability(Value):
                 f"the output was scored as {self._whole.encoding} first and as {scores.encoding} now, and "
                 "such scores cannot be compared; explain again"
             )
-        own_of = self.layout.tokens_of
-        if scores.spans != self._whole.spans:
+        own_of, told = self.layout.tokens_of, self._told
+        if _told_places(scores) != _told_places(self._whole):
             own_of = tokens_of(self._text, self.layout.targets, scores.spans)
-        told = [self._told_of(own, scores) for own in own_of]
+            told = [self._told_of(own, scores) for own in own_of]
         return np.array(
             [
                 np.nansum(nats[list(own)]) if here is not None and here == there else math.nan
@@ -136,6 +136,11 @@ class LogProbability(Value):
             f"The model would hardly write this output: it gives a token a probability of {mean:.1g} "
             "(geometric mean). What sways that says little about what the model would write.",
         )
+
+
+def _told_places(scores: TokenScores) -> tuple[object, ...]:
+    """Which tokens there are, and of which something is told: mostly the same for every prompt."""
+    return scores.spans, scores.extents, [own is None for own in scores.logprobs_nats]
 
 
 def output_tokens(scores: TokenScores, text: str) -> tuple[OutputToken, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
@@ -45,6 +46,29 @@ async def report(progress: Progress | None, step: Step) -> None:
     """Tell of a step from the event loop: in a worker thread, so a slow callback holds up nobody else."""
     if progress is not None:
         await anyio.to_thread.run_sync(progress, step)
+
+
+TOLD_EVERY_SECONDS = 0.3
+
+
+class Writing:
+    """Tells how much of an answer is written: now and then, and how much it is in the end."""
+
+    def __init__(self, progress: Progress | None, max_tokens: int) -> None:
+        self._progress = progress
+        self._max_tokens = max_tokens
+        self._told = time.monotonic()
+
+    async def so_far(self, tokens: int) -> None:
+        """So many, or about; told unless something was told a moment ago."""
+        if time.monotonic() - self._told >= TOLD_EVERY_SECONDS:
+            self._told = time.monotonic()
+            await self.whole(tokens)
+
+    async def whole(self, tokens: int) -> None:
+        """So many in all."""
+        step = Step(stage="generate", done=min(tokens, self._max_tokens), total=self._max_tokens)
+        await report(self._progress, step)
 
 
 def text_to_explain(output: str | Generation) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
+from tests.pages import Page
 
 from whence.api.langchain.report_schema import (
     ChunkPassage,
@@ -36,7 +36,6 @@ HOSTILE = {
     "lines": "  one\r\n\ttwo\n\n three  ",
 }
 UNSEEN = "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
-VOID = {"meta"}
 
 
 def filled(text: str) -> RetrievalReport:
@@ -102,42 +101,6 @@ def filled(text: str) -> RetrievalReport:
 def hostile(request: pytest.FixtureRequest) -> str:
     text: str = request.param
     return text
-
-
-class Page(HTMLParser):
-    """A page as its elements with their attributes, and the texts of its records."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, tuple[tuple[str, str | None], ...]]] = []
-        self.open: list[str] = []
-        self.records: list[str] = []
-        self.text = ""
-        self._record_depth: int | None = None
-        self.feed(html)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, tuple(attrs)))
-        if tag in VOID:
-            return
-        self.open.append(tag)
-        if ("class", "record") in attrs:
-            self._record_depth = len(self.open)
-            self.records.append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open[-1] == tag, f"</{tag}> closes <{self.open[-1]}>"
-        if len(self.open) == self._record_depth:
-            self._record_depth = None
-        self.open.pop()
-
-    def handle_data(self, data: str) -> None:
-        if "style" in self.open:
-            return
-        self.text += data
-        if self._record_depth is not None:
-            self.records[-1] += data
 
 
 def test_hostile_text_adds_no_element_and_no_attribute(hostile: str) -> None:

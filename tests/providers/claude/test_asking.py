@@ -178,7 +178,7 @@ def test_progress_tells_now_and_then_how_much_is_written_and_in_the_end_exactly(
     claude: Make, server: AnthropicServer, prompt: Prompt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pause_seconds = 0.05
-    monkeypatch.setattr("whence.providers.claude.adapter.REPORT_SECONDS", pause_seconds)
+    monkeypatch.setattr("whence.providers.base.TOLD_EVERY_SECONDS", pause_seconds)
     steps: list[Step] = []
     server.faults.append(Fault(kind="slow_body"))
     began = time.monotonic()

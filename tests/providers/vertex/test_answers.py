@@ -224,7 +224,7 @@ def test_an_answer_that_was_cut_says_so(vertex: Make, prompt: Prompt) -> None:
 def test_progress_ends_with_the_tokens_that_were_written(
     vertex: Make, prompt: Prompt, logprobs: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("whence.providers.vertex.provider.TOLD_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr("whence.providers.base.TOLD_EVERY_SECONDS", 0.0)
     steps: list[Step] = []
     written = anyio.run(
         lambda: vertex(logprobs=logprobs).generate(prompt, max_tokens=MOST, seed=0, progress=steps.append)
@@ -238,7 +238,7 @@ def test_progress_ends_with_the_tokens_that_were_written(
 def test_an_exception_of_a_callback_ends_the_answer_as_it_is(
     vertex: Make, prompt: Prompt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("whence.providers.vertex.provider.TOLD_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr("whence.providers.base.TOLD_EVERY_SECONDS", 0.0)
 
     def stop(step: Step) -> None:
         raise TimeoutError("enough")

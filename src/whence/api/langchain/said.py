@@ -42,11 +42,6 @@ class Said:
     parts: tuple[str | Document, ...]
     name: str = ""
 
-    @property
-    def text(self) -> str:
-        """All of it."""
-        return "".join(part if isinstance(part, str) else part.text for part in self.parts)
-
 
 def said_in(message: BaseMessage) -> Said:
     """A copy of what a message says. Images and sounds are left out: no adapter reads them."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from anthropic import AsyncAnthropicVertex, NotFoundError
 from anthropic.types import Message, RawContentBlockDelta, RawContentBlockDeltaEvent, TextDelta, ThinkingDelta
 
-from whence.providers.base import Capabilities, Passages, Prices, Progress, Step, report
+from whence.providers.base import Capabilities, Passages, Prices, Progress, Writing
 from whence.providers.claude.answer import generation
 from whence.providers.claude.clients import Client, direct, vertex
 from whence.providers.claude.content import Body, Document, cited, plain
@@ -36,8 +35,6 @@ OLDER, OLDER_ON_VERTEX = "2023-06-01", "vertex-2023-10-16"
 MOST_TEMPERATURE = 1
 MOST_MODELS = 100
 """Named in an error."""
-REPORT_SECONDS = 0.3
-"""Between two reports of one answer."""
 CHARACTERS_PER_TOKEN = 4
 """Of what is being written; how many tokens it was, the API says at the end."""
 
@@ -179,7 +176,7 @@ class Claude:
                 raise
             with translated(self.model, request_id=request_id):
                 answer = generation(message, request_id=request_id, documents=documents)
-            await report(progress, _step(answer.output_tokens or 0, max_tokens))
+            await Writing(progress, max_tokens).whole(answer.output_tokens or 0)
             return answer
 
     async def _stream(
@@ -192,7 +189,8 @@ class Claude:
                 asked = {"model": self.model, "max_tokens": max_tokens, **body, **self._sampling(client)}
                 stream = await stack.enter_async_context(client.messages.stream(**asked))
             request_id = stream.request_id
-            characters, reported, whole = 0, time.monotonic(), False
+            characters, whole = 0, False
+            writing = Writing(progress, max_tokens)
             while True:
                 with translated(self.model, request_id=request_id):
                     event = await anext(stream, None)
@@ -201,9 +199,7 @@ class Claude:
                     whole = event.type == "message_stop"
                     if isinstance(event, RawContentBlockDeltaEvent):
                         characters += _characters(event.delta)
-                if time.monotonic() - reported >= REPORT_SECONDS:
-                    reported = time.monotonic()
-                    await report(progress, _step(characters // CHARACTERS_PER_TOKEN, max_tokens))
+                await writing.so_far(characters // CHARACTERS_PER_TOKEN)
             with translated(self.model, request_id=request_id):
                 if not whole:
                     raise UnavailableError(
@@ -239,10 +235,6 @@ class Claude:
             raise ContextLengthError(
                 tokens=tokens, limit_tokens=limit_tokens, request_id=refused.request_id
             ) from refused.__cause__
-
-
-def _step(tokens: int, max_tokens: int) -> Step:
-    return Step(stage="generate", done=min(tokens, max_tokens), total=max_tokens)
 
 
 def _characters(delta: RawContentBlockDelta) -> int:

@@ -101,7 +101,7 @@ def load(
             "this is not a complete language model"
         )
     try:
-        model.to(torch.device(device or _best_device()))
+        model.to(torch.device(device or best_device()))
     except (RuntimeError, AssertionError) as error:  # an unknown device, one that is not here, or a full one
         raise ModelLoadError(f"{name} cannot be moved to {device!r}: {_first_line(error)}") from error
     digest = _digest(Path(name)) if local else getattr(model.config, "_commit_hash", None)
@@ -202,7 +202,8 @@ def _first_line(error: Exception) -> str:
     return str(error).partition("\n")[0]
 
 
-def _best_device() -> str:
+def best_device() -> str:
+    """Where a model is put that nobody places."""
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"

@@ -42,9 +42,5 @@ async def _listed(wire: Wire, held: Held, version: str) -> ListedModel:
         seen = await survey(wire, held, version, Options())
     except WhenceError as error:
         return ListedModel(name=f"ollama:{held.name}", access=None, why=str(error))
-    reasons = [seen.no_weights if seen.weights is None else "", seen.no_scores or ""]
-    if seen.access != "text":
-        reasons.pop()
-    return ListedModel(
-        name=f"ollama:{held.name}", access=seen.access, why="; ".join(reason for reason in reasons if reason)
-    )
+    reasons = [seen.no_weights, (seen.access == "text" and seen.no_scores) or ""]
+    return ListedModel(name=f"ollama:{held.name}", access=seen.access, why="; ".join(filter(None, reasons)))

@@ -14,7 +14,7 @@ import psutil
 import torch
 
 from whence.providers.errors import ModelLoadError, UnsupportedError
-from whence.providers.huggingface.loading import examined
+from whence.providers.huggingface.loading import best_device, examined
 from whence.providers.huggingface.local import LocalModel
 from whence.providers.ollama.gguf.architectures import configuration_of
 from whence.providers.ollama.gguf.header import Header, read_header
@@ -123,7 +123,7 @@ def local_model(
             weights.blob.path,
             weights.header,
             dtype=getattr(torch, weights.dtype),
-            device=device or _best_device(),
+            device=device or best_device(),
         )
         own = examined(model, tokenizer, revision=weights.blob.digest)
         return replace(
@@ -153,15 +153,9 @@ def _remembered(
     return lambda messages: rendered(tuple(messages))
 
 
-def _best_device() -> str:
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
 def _free_bytes(device: str | None) -> int:
     """Where the weights would lie. They pass through this machine's memory one by one."""
-    if (device or _best_device()).startswith("cuda"):
+    if (device or best_device()).startswith("cuda"):
         try:
             free: int = torch.cuda.mem_get_info(device or "cuda")[0]
         except (RuntimeError, AssertionError, ValueError) as error:  # as that of no such device

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any
 
-from whence.providers.base import Progress, Step, report
+from whence.providers.base import Progress, Writing
 from whence.providers.errors import (
     ContextLengthError,
     CutError,
@@ -27,7 +26,6 @@ COUNTS = 64
 """So many prompts' tokens, as Ollama counted them, are remembered."""
 NEARLY = 8
 """Of its context Ollama may leave as many tokens empty where it is full."""
-TOLD_EVERY_SECONDS = 0.3
 BYTES_PER_TOKEN = 3
 TEMPLATE_TOKENS = 32
 """More than a template puts around a message."""
@@ -54,22 +52,20 @@ class Served:
     ) -> Generation:
         """An answer, without thinking first."""
         self._require_room(messages)
-        text, last, lines, told = "", Reply(), 0, time.monotonic()
+        text, last, lines = "", Reply(), 0
+        writing = Writing(progress, max_tokens)
         fields = {"options": self._options(max_tokens, seed)}
         try:
             with self._wire.in_time():
                 async with aclosing(self._wire.stream(self._model, messages, **fields)) as replies:
                     async for reply in replies:
                         text, last, lines = text + reply.message.content, reply, lines + 1
-                        if time.monotonic() - told >= TOLD_EVERY_SECONDS:
-                            step = Step(stage="generate", done=min(lines, max_tokens), total=max_tokens)
-                            await report(progress, step)
-                            told = time.monotonic()
+                        await writing.so_far(lines)
         except UnknownModelError as error:
             raise await self._removed() from error
         self._remember(messages, last.prompt_eval_count)
         wrote = lines if last.eval_count is None else last.eval_count
-        await report(progress, Step(stage="generate", done=wrote, total=max_tokens))
+        await writing.whole(wrote)
         return Generation(
             text=text,
             # Ollama ends a stream without another word where a model repeats one token too often.

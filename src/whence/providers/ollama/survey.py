@@ -85,8 +85,10 @@ async def survey(wire: Wire, held: Held, version: str, options: Options) -> Surv
         raise UnsupportedError(
             f"{held.name} writes no text (it can: {', '.join(shown.capabilities)}); take a model that answers"
         )
-    weights, no_weights = None, "native=False was given"
-    if options.native is not False:
+    weights, no_weights = None, ""
+    if options.native is False:
+        no_weights = "native=False was given"
+    else:
         try:
             weights = await anyio.to_thread.run_sync(_weights, wire, held, shown, options)
         except (UnsupportedError, ModelLoadError, MissingExtraError) as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from functools import partial
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar, cast, get_args
 import anyio
 import anyio.to_thread
 
-from whence.providers.base import Capabilities, Prices, Progress, Step, report
+from whence.providers.base import Capabilities, Prices, Progress, Writing
 from whence.providers.clients import ClientOfLoop
 from whence.providers.errors import InputError, MissingExtraError, UnavailableError
 from whence.providers.observations import Generation
@@ -38,7 +37,6 @@ CLASSES = {
 }
 ROLES = {"user": "user", "assistant": "model"}
 PROBE = Prompt(messages=(Message(role="user", content="Hello"),))
-TOLD_EVERY_SECONDS = 0.3
 CHARACTERS_PER_TOKEN = 4
 ENDPOINT = "GOOGLE_VERTEX_BASE_URL"
 """As Google's own SDK calls it."""
@@ -161,9 +159,7 @@ class Vertex:
         written = generation_of(reply, model=self.model, logprobs=logprobs and not passed_over)
         if passed_over:  # by a server that answers all the same; a refusal tells nothing of what it would do
             self._asks_logprobs = False
-        await report(
-            progress, Step(stage="generate", done=written.output_tokens or _about(reply), total=max_tokens)
-        )
+        await Writing(progress, max_tokens).whole(written.output_tokens or _about(reply))
         return written
 
     async def _asked(self, ask: Callable[[Transport], Awaitable[Answer]]) -> Answer:
@@ -190,14 +186,12 @@ class Vertex:
 
 async def _reply(question: Question, progress: Progress | None, transport: Transport) -> Reply:
     """The whole reply; on its way there, some steps are told."""
-    told = time.monotonic()
+    writing = Writing(progress, question.max_tokens)
     reply: Reply | None = None
     async with aclosing(transport.ask(question)) as replies:
         async for reply in replies:
-            if not reply.finish and time.monotonic() - told >= TOLD_EVERY_SECONDS:
-                done = min(_about(reply), question.max_tokens)
-                await report(progress, Step(stage="generate", done=done, total=question.max_tokens))
-                told = time.monotonic()
+            if not reply.finish:
+                await writing.so_far(_about(reply))
     if reply is None:
         raise UnavailableError("Vertex AI gave an empty answer")
     return reply
