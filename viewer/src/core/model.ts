@@ -1,0 +1,119 @@
+// An explanation that is ready to be looked at: matrices unpacked, texts ready to be drawn.
+
+import { unpackFloats } from "./packing.js";
+import type { Explanation, Packed, Result, Retrieval } from "./schema.js";
+import { sharesOf } from "./shares.js";
+import { DrawnText, visible } from "./text.js";
+
+/** A matrix of float32, row by row. */
+export interface Matrix {
+  rows: number;
+  columns: number;
+  values: Float32Array;
+}
+
+/** Where the values of a head come from: a block of the page, a trait of the widget, or the service. */
+export type FetchHead = (block: string, layer: number, head: number) => Promise<string | null>;
+
+/** What a host gives to the viewer. */
+export interface Given {
+  explanation: Explanation;
+  retrieval?: Retrieval | null;
+  fetchHead?: FetchHead;
+}
+
+export interface LoadedResult {
+  readonly told: Result;
+  /** targets x segments, in the unit of the method. */
+  readonly scores: Matrix;
+  readonly stderr: Matrix | null;
+  /** Output tokens x source tokens; null where it was not kept. */
+  readonly detail: Matrix | null;
+  /** A letter that tells its numbers from those of other methods; empty where there is one. */
+  readonly key: string;
+}
+
+export class Loaded {
+  readonly output: DrawnText;
+  readonly texts: readonly DrawnText[];
+  /** How each source is called. */
+  readonly names: readonly string[];
+  readonly sourceIndex: ReadonlyMap<string, number>;
+
+  constructor(
+    readonly explanation: Explanation,
+    readonly results: readonly LoadedResult[],
+    readonly retrieval: Retrieval | null,
+    readonly fetchHead: FetchHead,
+  ) {
+    this.output = new DrawnText(explanation.output.text);
+    this.texts = explanation.sources.map((source) => new DrawnText(source.text ?? ""));
+    this.names = explanation.sources.map((source, at) => visible(source.name).trim() || `source ${at + 1}`);
+    this.sourceIndex = new Map(explanation.sources.map((source, at) => [source.id, at]));
+  }
+
+  get targets() {
+    return this.explanation.output.targets;
+  }
+
+  get segments() {
+    return this.explanation.segments;
+  }
+
+  /** Shares of one target by one result, and the share of elsewhere. */
+  shares(result: number, target: number): { shares: Float64Array; elsewhere: number } {
+    const { scores, told } = this.results[result]!;
+    const row = scores.values.subarray(target * scores.columns, (target + 1) * scores.columns);
+    return sharesOf(row, told.scores, told.scores.elsewhere?.[target]?.total ?? 0);
+  }
+
+  /** The words of a target, as drawn. */
+  targetText(index: number): string {
+    const { start, end } = this.targets[index]!;
+    return this.output.slice(start, end);
+  }
+
+  /** The words of a segment, as drawn; a region of an image in words. */
+  segmentText(index: number): string {
+    const { source, start, end, box } = this.segments[index]!;
+    if (box !== null) return `the region from (${box[0]}, ${box[1]}) to (${box[2]}, ${box[3]}), in pixels`;
+    return this.texts[this.sourceIndex.get(source)!]!.slice(start!, end!);
+  }
+}
+
+/** Unpack an explanation. Throws where it is damaged, or of another version. */
+export async function load(given: Given): Promise<Loaded> {
+  const { explanation } = given;
+  if (explanation.schema_version !== "1.0") {
+    throw new Error(`this explanation is of schema version ${explanation.schema_version}; this viewer reads 1.0`);
+  }
+  const rows = explanation.output.targets.length;
+  const columns = explanation.segments.length;
+  const several = explanation.results.length > 1;
+  const results = await Promise.all(
+    explanation.results.map(async (told, at) => ({
+      told,
+      scores: await matrix(told.scores.values, rows, columns),
+      stderr: told.scores.stderr === null ? null : await matrix(told.scores.stderr, rows, columns),
+      detail: told.detail === null ? null : await matrix(told.detail, ...told.detail.shape),
+      key: several ? `${String.fromCharCode(65 + (at % 26))}${Math.floor(at / 26) || ""}` : "",
+    })),
+  );
+  const own = new Map<string, string | null>();
+  for (const block of explanation.attention ?? []) {
+    for (const head of block.data) own.set(`${block.name} ${head.layer} ${head.head}`, head.values);
+  }
+  const fetchHead: FetchHead = async (block, layer, head) => {
+    return own.get(`${block} ${layer} ${head}`) ?? (await given.fetchHead?.(block, layer, head)) ?? null;
+  };
+  return new Loaded(explanation, results, given.retrieval ?? null, fetchHead);
+}
+
+async function matrix(told: number[][] | Packed, rows: number, columns: number): Promise<Matrix> {
+  if (Array.isArray(told)) {
+    const values = new Float32Array(rows * columns);
+    told.forEach((row, at) => values.set(row, at * columns));
+    return { rows, columns, values };
+  }
+  return { rows, columns, values: await unpackFloats(told.values, rows, columns) };
+}

@@ -1,0 +1,3 @@
+// The page that the service serves.
+
+export {};

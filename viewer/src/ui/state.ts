@@ -1,0 +1,42 @@
+// What is being looked at, and how: signals that every view reads, and that the address keeps.
+
+import { signal } from "@preact/signals";
+
+export const VIEWS = ["record", "sources", "heatmap", "heads"] as const;
+export type View = (typeof VIEWS)[number];
+export const SCALES = ["linear", "log", "percentile"] as const;
+export type Scale = (typeof SCALES)[number];
+
+/** What is chosen: a target, a stretch of the output within a token-level detail, or a segment of a source. */
+export type Choice =
+  | { kind: "target"; index: number }
+  | { kind: "stretch"; start: number; end: number }
+  | { kind: "segment"; index: number }
+  | null;
+
+/** What the heatmap shows: the scores of the chosen result, its token detail, or attention. */
+export type Picture = "scores" | "detail" | "attention";
+
+export function createState() {
+  return {
+    view: signal<View>("record"),
+    result: signal(0),
+    choice: signal<Choice>(null),
+    scale: signal<Scale>("linear"),
+    /** Leave the sink, and special tokens, out of the picture; how much they took is said. */
+    maskSink: signal(true),
+    maskSpecial: signal(true),
+    /** Divide what is shown by its sum: labelled, for it hides how little it may be. */
+    renormalised: signal(false),
+    /** Show words and not the tokens that they are made of. */
+    merged: signal(true),
+    query: signal(""),
+    picture: signal<Picture>("scores"),
+    block: signal(0),
+    /** Indices into the block's layers, and its heads; empty stands for all. */
+    layers: signal<readonly number[]>([]),
+    heads: signal<readonly number[]>([]),
+  };
+}
+
+export type State = ReturnType<typeof createState>;
