@@ -16,7 +16,7 @@ from whence.explain.ablation import Ablation, Mask
 from whence.explain.layout import Layout
 from whence.explain.methods.ablation import Estimate, Options, Study
 from whence.explain.methods.lasso import Lasso, LassoOptions
-from whence.explain.methods.leave_one_out import LeaveOneOut
+from whence.explain.methods.leave_one_out import LeaveOneOut, LeaveOneOutOptions
 from whence.explain.methods.shapley import Shapley, ShapleyOptions
 from whence.explain.result import Access, Family, Unit
 from whence.explain.values import Value, Values
@@ -165,6 +165,23 @@ def test_leave_one_out_is_what_each_segment_alone_is_worth() -> None:
     assert explanation.cost.calls == 1 + 1 + 8
 
 
+def test_groundedness_is_what_all_segments_together_are_worth() -> None:
+    """Also of the redundant pair, of which each alone is worth nothing; for one call more."""
+    plain, explanation = explained(), explained(groundedness=True)
+    result = explanation.results[0]
+    assert result.groundedness.values == ((4.0,), (2.0,), (3.0,))
+    assert (result.groundedness.k, result.groundedness.unit) == ((len(CUES) + 1,), "nats")
+    assert result.scores == plain.results[0].scores
+    assert explanation.cost.calls == plain.cost.calls + 1
+    assert (
+        Explainer(FakeProvider(access="logprobs"))
+        .plan("Say it.", sources=[TEXT], method="leave_one_out", groundedness=True)
+        .calls
+        >= explanation.cost.calls
+    )
+    assert plain.results[0].groundedness.values is None
+
+
 def test_shapley_values_of_additive_and_redundant_segments_need_one_antithetic_pair() -> None:
     explanation = explained("shapley", permutations=2, stop_early=False)
     assert scores_of(explanation)[:2] == pytest.approx(np.array(SHARED)[:2], abs=1e-6)
@@ -307,7 +324,7 @@ def spread(
 
 @pytest.mark.parametrize("repeats", [1, 3])
 def test_standard_errors_of_leave_one_out_are_those_of_the_noise(repeats: int) -> None:
-    ratio, beyond = spread(LeaveOneOut(), Options(), repeats=repeats)
+    ratio, beyond = spread(LeaveOneOut(), LeaveOneOutOptions(), repeats=repeats)
     assert ratio == pytest.approx(1, abs=0.1)
     assert beyond == pytest.approx(0.05, abs=0.02)
 

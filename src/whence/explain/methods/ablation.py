@@ -114,7 +114,8 @@ class Estimate:
 
     `scores`, `stderr`: targets x segments that can be removed; NaN where a score is not known.
     `noise_factor`: the standard deviation of a score, of a value's, when nothing but noise changes.
-    `confirmations`: with segments by their place among those that can be removed.
+    `confirmations`: with segments by their place among those that can be removed. `groundedness`: what each
+    target loses without any of them; NaN where that is not known, None where it was not tried.
     """
 
     scores: Values
@@ -123,6 +124,7 @@ class Estimate:
     said: Mapping[str, int | float | bool] = field(default_factory=dict)
     caveats: tuple[str, ...] = ()
     confirmations: tuple[Confirmation, ...] = ()
+    groundedness: Values | None = None
 
 
 class AblationMethod(Generic[OptionsT]):
@@ -225,7 +227,7 @@ class AblationMethod(Generic[OptionsT]):
                 for confirmation in found.confirmations
             ),
             fidelity=Measure(reason="no causal check was run"),
-            groundedness=Measure(reason="no causal check was run"),
+            groundedness=_groundedness(found.groundedness, value),
             caveats=(
                 CAVEAT,
                 self.caveat,
@@ -335,6 +337,18 @@ def _rows(parts: Values, value: Value) -> tuple[tuple[float, ...], ...]:
 def _unmeasured(scores: Values, value: Value) -> tuple[tuple[int, int], ...]:
     """(target, segment) of the scores that could not be had."""
     return tuple((int(t), value.ablation.removable[int(s)]) for t, s in np.argwhere(np.isnan(scores)))
+
+
+def _groundedness(losses: Values | None, value: Value) -> Measure:
+    """What all segments together are worth to each target."""
+    if losses is None:
+        return Measure(reason="no causal check was run")
+    if np.isnan(losses).any():
+        return Measure(
+            reason=f"of {np.isnan(losses).sum()} of {losses.size} targets it could not be measured"
+        )
+    k = len(value.ablation)
+    return Measure(k=(k,), values=tuple((loss,) for loss in losses.tolist()), unit=value.unit)
 
 
 def _missing(unmeasured: tuple[tuple[int, int], ...], scores: Values) -> tuple[str, ...]:
