@@ -2,9 +2,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 PEERS := tests/peers/node_modules/.package-lock.json
+VIEWER := viewer/node_modules/.package-lock.json
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types imports format train peers clean
+.PHONY: help demo test check lint types imports bundles viewer format train peers clean
 
 help: ## show these targets
 	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -12,10 +13,10 @@ help: ## show these targets
 demo: .venv/.demo ## explain a made-up record with the bundled model; writes demo.html and demo.json
 	$(BIN)/whence demo
 
-test: .venv/.dev peers ## run the tests on every core, README's code among them
+test: .venv/.dev peers $(VIEWER) ## run the tests on every core, README's code among them
 	$(BIN)/pytest -n auto --dist worksteal
 
-check: lint types imports test ## all that CI runs: format, lint, types, direction of the layers, tests
+check: lint types imports bundles test ## all that CI runs: format, lint, types, layers, the viewer, tests
 
 lint: .venv/.dev
 	$(BIN)/ruff format --check
@@ -26,6 +27,13 @@ types: .venv/.dev
 
 imports: .venv/.dev
 	$(BIN)/lint-imports --no-logo --no-cache
+
+bundles: $(VIEWER)
+	@if [ -d viewer/node_modules ]; then cd viewer && npm run --silent check; \
+	  elif [ -n "$$CI" ]; then exit 1; fi
+
+viewer: $(VIEWER) ## build the viewer's bundles, which ship in the package; needs npm
+	cd viewer && npm run --silent build
 
 format: .venv/.dev ## format the code, and mend what ruff can mend
 	$(BIN)/ruff format
@@ -65,3 +73,7 @@ clean: ## remove what the tools and the demo left behind; keeps .venv
 $(PEERS): tests/peers/package.json tests/peers/package-lock.json tests/peers/.npmrc
 	@cd tests/peers && npm ci --loglevel=error && touch $(@:tests/peers/%=%) \
 	  || echo 'The peers of the tests could not be installed: their tests are skipped.' >&2
+
+$(VIEWER): viewer/package.json viewer/package-lock.json viewer/.npmrc
+	@cd viewer && npm ci --loglevel=error && touch $(@:viewer/%=%) \
+	  || echo 'What builds the viewer could not be installed: its bundles stay as they are, unchecked.' >&2

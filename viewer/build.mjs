@@ -1,20 +1,40 @@
-// Builds what ships in the Python package: one bundle for each host, of the same source.
+// Builds what ships in the Python package: one bundle for each host, of the same source. With --check it writes
+// nothing, and fails where what is there is not what the source builds, or is too large.
 import { build } from "esbuild";
+import { readFile, writeFile } from "node:fs/promises";
+import { gzipSync } from "node:zlib";
 
-const into = "../src/whence/explain/render/viewer";
+const INTO = new URL("../src/whence/explain/render/viewer/", import.meta.url);
+const HOSTS = { "file.ts": "iife", "widget.ts": "esm", "page.ts": "iife" };
+const MOST_GZIPPED_BYTES = 40_000;
 
-const shared = {
-  bundle: true,
-  minify: true,
-  target: "es2022",
-  jsx: "automatic",
-  jsxImportSource: "preact",
-  loader: { ".css": "text" },
-  charset: "utf8",
-  legalComments: "none",
-  logLevel: "info",
-};
+const check = process.argv.includes("--check");
 
-await build({ ...shared, entryPoints: ["src/hosts/file.ts"], format: "iife", outfile: `${into}/file.js` });
-await build({ ...shared, entryPoints: ["src/hosts/widget.ts"], format: "esm", outfile: `${into}/widget.js` });
-await build({ ...shared, entryPoints: ["src/hosts/page.ts"], format: "iife", outfile: `${into}/page.js` });
+for (const [host, format] of Object.entries(HOSTS)) {
+  const { outputFiles } = await build({
+    entryPoints: [new URL(`src/hosts/${host}`, import.meta.url).pathname],
+    absWorkingDir: new URL(".", import.meta.url).pathname,
+    bundle: true,
+    minify: true,
+    write: false,
+    format,
+    target: "es2022",
+    jsx: "automatic",
+    jsxImportSource: "preact",
+    loader: { ".css": "text" },
+    charset: "utf8",
+    legalComments: "none",
+  });
+  const text = outputFiles[0].text;
+  const file = new URL(host.replace(".ts", ".js"), INTO);
+  const bytes = gzipSync(text, { level: 9 }).length;
+  console.log(`${host.replace(".ts", ".js").padEnd(10)} ${(bytes / 1000).toFixed(1)} KB gzipped`);
+  if (check && bytes > MOST_GZIPPED_BYTES) fail(`that is more than ${MOST_GZIPPED_BYTES / 1000} KB`);
+  if (!check) await writeFile(file, text);
+  else if ((await readFile(file, "utf8")) !== text) fail("it is not what the source builds: run make viewer");
+}
+
+function fail(why) {
+  console.error(why);
+  process.exit(1);
+}
