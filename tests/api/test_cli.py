@@ -158,6 +158,13 @@ def test_out_writes_every_format_and_what_stands_on_the_screen(whence: Run, tmp_
     assert (tmp_path / "d.txt").read_bytes().decode() == done.stdout == str(read(tmp_path / "a.json"))
 
 
+def test_no_script_writes_a_page_that_runs_nothing(whence: Run, tmp_path: Path) -> None:
+    for name, options in (("viewer.html", ()), ("page.html", ("--no-script",))):
+        assert whence("explain", "-m", "fake", "-o", name, *options, stdin=b"alpha").returncode == 0
+    assert "<script" in (tmp_path / "viewer.html").read_text()
+    assert "<script" not in (tmp_path / "page.html").read_text()
+
+
 def test_a_file_that_was_there_is_replaced(whence: Run, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("old")
     assert whence("explain", "-m", "fake", "-o", "a.json", stdin=b"alpha").returncode == 0

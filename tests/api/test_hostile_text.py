@@ -145,7 +145,7 @@ def test_hostile_text_is_drawn_and_never_obeyed(name: str, tmp_path: Path) -> No
     explanation = Explainer("fake").explain(text, sources=[f"alpha {text}"], output=text)
     plain = str(explanation)
     assert not set(plain) & UNSEEN
-    page = explanation.save(tmp_path / "x.html").read_bytes().decode()
+    page = explanation.save(tmp_path / "x.html", interactive=False).read_bytes().decode()
     assert "<script" not in page
     assert "<img" not in page
     assert not set(page) & UNSEEN

@@ -485,7 +485,7 @@ def test_a_given_output_is_not_written_again(demo: Explainer, record: str) -> No
 def test_a_real_explanation_is_written_in_every_format(demo: Explainer, record: str, tmp_path: Path) -> None:
     explanation = demo.explain("Summarise this record.", sources=[record], detail=True)
     written = {
-        kind: explanation.save(tmp_path / f"report.{kind}").read_bytes().decode()
+        kind: explanation.save(tmp_path / f"report.{kind}", interactive=False).read_bytes().decode()
         for kind in ("json", "html", "csv", "txt")
     }
     assert Explanation.model_validate_json(written["json"]) == explanation

@@ -62,7 +62,7 @@ def _agent(found: dict[str, Any]) -> None:
     record = _explained(found["handler"])
     assert [message.type for message in found["state"]["messages"]] == ["human", "ai", "tool", "ai"]
     assert record.explanation is not None
-    assert [source.name for source in record.explanation.sources] == [CALL.name]
+    assert [source.name for source in record.explanation.sources] == ["user", CALL.name]
     assert "Follow-up is in the eye clinic in 3 weeks." in record.answer
 
 

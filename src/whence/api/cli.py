@@ -127,6 +127,10 @@ def explain(
         list[Path] | None,
         typer.Option("--out", "-o", help="Also write a file: .html, .json, .csv or .txt. May be repeated."),
     ] = None,
+    no_script: Annotated[
+        bool,
+        typer.Option("--no-script", help="Write .html as a page without script, for print and mail."),
+    ] = False,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -142,7 +146,7 @@ def explain(
         bool, typer.Option("--detail", help="Keep the token level in the explanation.")
     ] = False,
     attention: Annotated[
-        bool, typer.Option("--attention", help="Keep every weight of every head; written to .json files.")
+        bool, typer.Option("--attention", help="Keep every weight of every head, for .json and .html files.")
     ] = False,
     truncate: Annotated[
         bool, typer.Option("--truncate", help="Leave out what does not fit into the model, and say so.")
@@ -192,6 +196,7 @@ def explain(
         out=out or [],
         top=top,
         dry_run=dry_run,
+        interactive=not no_script,
         output=output_text,
         method=[name.strip() for name in method.split(",")],
         segment_by=segment_by,

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from whence.api.service import about, explanations, openapi, plans, problems
+from whence.api.service import about, explanations, openapi, page, plans, problems
 from whence.api.service.access import Access
 from whence.api.service.bodies import FIELDS
 from whence.api.service.guard import Cors, Guard
@@ -51,6 +51,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(explanations.routes(service))
     app.include_router(plans.routes(service))
     app.include_router(about.routes(service))
+    app.include_router(page.routes())
     app.openapi = partial(openapi.document, app, keys=bool(settings.server.api_keys))  # type: ignore[method-assign]
     # The last one added is the first to see a request.
     app.add_middleware(Guard, settings=settings.server)

@@ -29,6 +29,7 @@ def show(
     out: list[Path],
     top: int = 3,
     dry_run: bool = False,
+    interactive: bool = True,
     **arguments: Any,
 ) -> None:
     """Explain, print, and write the files; or print what that would cost."""
@@ -54,7 +55,7 @@ def show(
     _print(screen, to_terminal(explanation, k=top), to_text(explanation, k=top))
     _tell_default(notes, arguments.get("budget"), explanation.cost.budget)
     for path in out:
-        notes.print(f"wrote {save(explanation, path)}", markup=False)
+        notes.print(f"wrote {save(explanation, path, interactive=interactive)}", markup=False)
 
 
 def _require_writable(out: list[Path]) -> None:

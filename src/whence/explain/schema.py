@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from pydantic import AwareDatetime, Field, model_validator
 from whence.explain.budget import Budget
 from whence.explain.result import Float32, NonEmpty, Part, Result, Scores, Text
 from whence.explain.tensor import BLOCK_NAMES, AttentionBlock
+from whence.providers.errors import MissingExtraError
 
 SCHEMA_VERSION: Literal["1.0"] = "1.0"
 TextKind = Literal["token", "word", "sentence", "paragraph", "source"]
@@ -340,19 +341,38 @@ class Explanation(Part):
 
         return at(self, segment_by, target_by)
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, *, interactive: bool = True) -> Path:
         """Write the explanation; the ending (.json, .html, .csv, .txt) says how. Returns the path.
 
-        The file appears whole or not at all. Raises ValueError for another ending, OSError.
+        An .html file is the viewer, which holds all there is, and asks nothing of a network; with
+        `interactive=False` it is a page without any script, for print and mail. The file appears whole or
+        not at all. Raises ValueError for another ending, OSError.
         """
         from whence.explain.render import save
 
-        return save(self, Path(path))
+        return save(self, Path(path), interactive=interactive)
+
+    def widget(self) -> Any:
+        """The viewer as a widget for a notebook, which `display` shows, and a cell by itself.
+
+        Raises MissingExtraError without the extra `notebook`.
+        """
+        from whence.explain.render.widget import to_widget
+
+        try:
+            return to_widget(self)
+        except ModuleNotFoundError as error:
+            raise MissingExtraError("notebook", "anywidget") from error
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
+        from whence.explain.render.widget import to_mimebundle
+
+        return to_mimebundle(self)
 
     def _repr_html_(self) -> str:
-        from whence.explain.render.html import to_frame
+        from whence.explain.render.widget import to_viewer_frame
 
-        return to_frame(self)
+        return to_viewer_frame(self)
 
     def __str__(self) -> str:
         from whence.explain.render.text import to_text

@@ -63,6 +63,7 @@ def test_the_turn_that_answers_is_explained(
     explanation = record.explanation
     assert explanation is not None
     assert [(source.name, source.kind, source.text) for source in explanation.sources] == [
+        ("user", "message", PROMPT),
         ("read_record", "message", RESULT),
         ("read_record (2)", "message", RESULT),
     ]

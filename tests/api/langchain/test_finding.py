@@ -348,6 +348,65 @@ def test_a_document_that_stands_twice_is_found_twice() -> None:
     assert spans([CHEST], f"{CHEST} {CHEST}") == [(0, CHEST), (0, CHEST)]
 
 
+CHANGED = "Blood pressure was 120/80 and the heart rate 70; she takes aspirin 81 mg and has not had a fever."
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("120/80", "150/95"),
+        ("rate 70", "rate 88"),
+        ("81 mg", "8 micrograms"),
+        ("has not had", "has had"),
+        ("had a fever", "had no fever"),
+        ("and the heart", "and not the heart"),
+    ],
+)
+def test_a_text_with_another_number_or_negation_is_another_text(old: str, new: str) -> None:
+    said = CHANGED.replace(old, new)
+    assert said != CHANGED
+    assert find([CHANGED], [f"Context: {said}\nQuestion?"]) == ()
+    assert spans([CHANGED, said], f"Context: {said}") == [(1, said)]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("aspirin", "warfarin"), ("she takes", "..."), ("heart rate 70; she takes", "[24 more characters]")],
+)
+def test_other_words_may_differ_and_are_said_not_to_be_there(old: str, new: str) -> None:
+    (found,) = find([CHANGED], [f"Context: {CHANGED.replace(old, new)}"])
+    assert found.coverage < 1
+    assert not found.exact
+
+
+def test_a_document_that_begins_with_another_number_is_another_text() -> None:
+    rows = [f"{n} patients were seen in the clinic on that day." for n in (54, 60)]
+    assert find(rows[:1], [f"Context: {rows[1]}"]) == ()
+    assert spans(rows[:1], f"2. {rows[0]}") == [(0, rows[0])]
+
+
+def test_chunks_that_are_cut_within_words_are_whole() -> None:
+    text = " ".join(f"{'abcdefgh'[n % 8] * 3}{n * 7919}{'klmnop'[n % 6] * 2}" for n in range(300))
+    chunks = [text[at : at + 700] for at in range(0, len(text) - 100, 600)]
+    found = find(chunks, [f"Context:\n{text}\n\nQuestion?"])
+    assert [item.document for item in found] == list(range(len(chunks)))
+    assert all(item.coverage == 1 for item in found)
+    assert [item.exact for item in found] == [True] + [False] * (len(chunks) - 1)
+
+
+def test_lines_of_a_log_are_one_place() -> None:
+    lines = textwrap.fill(f"{CHEST} {ASPIRIN}", 40).splitlines()
+    message = "\n".join(f"2024-05-0{n} 12:00:0{n} INFO server[{n}]: {own}" for n, own in enumerate(lines))
+    (found,) = find([f"{CHEST} {ASPIRIN}"], [message])
+    assert found.coverage > 0.9
+
+
+def test_a_nul_that_a_database_dropped_is_no_difference() -> None:
+    assert (
+        find(["ab\0cd is all there is to say of it"], ["abcd is all there is to say of it"])[0].coverage == 1
+    )
+
+
 # --- documents of a few words ---
 
 

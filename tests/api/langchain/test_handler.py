@@ -20,7 +20,7 @@ from tests.api.langchain.conftest import PATIENCE_SECONDS, SAID, WROTE, Make, ex
 from whence import Explainer, FakeProvider
 from whence.api.langchain import ExplanationHandler, Record, worker
 from whence.providers.base import Prices
-from whence.providers.errors import InputError, NameUnknownError, ProviderError
+from whence.providers.errors import InputError, NameUnknownError, ProviderError, UnknownMethodError
 
 PRICES = Prices(input_per_million=1.0, output_per_million=2.0, currency="EUR")
 
@@ -78,6 +78,7 @@ def test_a_full_queue_drops_the_newest_and_counts_it(quick: Any, handler: Make) 
     assert (counts.answered, counts.explained, counts.dropped) == (6, 3, 3)
     assert statuses(made)[:3] == ["explained"] * 3
     assert len(gate.told) == 6
+    assert gate.threads == ["whence-langchain"] * 6  # of those that were dropped, too
 
 
 def test_inline_the_chain_waits(quick: Any, handler: Make) -> None:
@@ -141,6 +142,47 @@ def test_its_thread_ends_when_it_has_nothing_to_do_and_starts_again(
     explained(made)
 
 
+def test_nobody_waits_for_himself(quick: Any, handler: Make) -> None:
+    made: ExplanationHandler = handler(on_explanation=lambda _: made.flush())
+    quick.invoke(SAID, to(made))
+    assert made.flush(PATIENCE_SECONDS)
+    (error,) = made.errors
+    assert isinstance(error, InputError)
+    assert "flush() waits for the very thread" in str(error)
+
+
+def test_without_a_thread_it_drops_and_goes_on(
+    quick: Any, handler: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    made = handler(on_explanation=lambda _: None)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", full)
+        assert quick.invoke(SAID, to(made)).text == WROTE
+    quick.invoke(SAID, to(made))
+    assert made.flush(PATIENCE_SECONDS)
+    assert statuses(made) == ["dropped", "explained"]
+    assert made.records[0].reason == "no thread could be started"
+    assert made.errors == []
+
+
+@pytest.mark.parametrize("mode", ["background", "inline"])
+def test_what_a_callback_asks_is_not_explained_in_turn(quick: Any, handler: Make, mode: Any) -> None:
+    asked = []
+
+    def again(record: Record) -> None:
+        asked.append(quick.invoke(SAID))
+        asked.append(quick.invoke(SAID, to(made)))
+
+    made = handler(mode=mode, on_explanation=again)
+    RunnableLambda(lambda text: quick.invoke(text)).invoke(SAID, to(made))
+    assert made.flush(PATIENCE_SECONDS)
+    assert len(asked) == 2
+    assert statuses(made) == ["explained"]
+
+
 FORK = """
 import os, threading
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
@@ -160,7 +202,8 @@ handler = ExplanationHandler({"*": Explainer(FakeProvider(access="logprobs"))}, 
 for _ in range(2):
     llm.invoke("Take alpha daily. It rains.", {"callbacks": [handler]})
 assert at_work.wait(60)
-child = os.fork()
+with handler._traces._lock, handler._lock:  # as another thread may hold them
+    child = os.fork()
 if child == 0:
     try:
         assert handler.flush(30), "of the parent's work nothing is the child's"
@@ -177,13 +220,21 @@ held.set()
 _, status = os.waitpid(child, 0)
 assert handler.flush(60)
 assert [record.status for record in handler.records] == ["explained"] * 2
+held.clear()
+at_work.clear()
+for _ in range(3):
+    llm.invoke("Take alpha daily. It rains.", {"callbacks": [handler]})
+assert at_work.wait(60)
 print("child", os.waitstatus_to_exitcode(status))
 """
 
 
-def test_a_forked_child_explains_on_its_own(python: Callable[[str], Any]) -> None:
+def test_a_forked_child_explains_on_its_own_and_what_waits_at_the_end_is_told(
+    python: Callable[[str], Any],
+) -> None:
     done = python(FORK.replace("import os,", "import warnings; warnings.simplefilter('default')\nimport os,"))
     assert (done.returncode, done.stdout) == (0, "child 0\n"), done.stderr
+    assert "2 answers are not explained: the program ended" in done.stderr
 
 
 # --- What is passed over ---
@@ -228,6 +279,16 @@ def test_a_share_of_the_chains_is_drawn(
     # Both models of a chain, or none.
     roots = [record.lineage[-1] for record in made.records]
     assert sorted(map(roots.count, set(roots))) == [2] * (counts.answered // 2)
+
+
+def test_a_model_that_tells_its_name_late_is_filtered_by_it(handler: Make) -> None:
+    made = handler(model_names=["wanted"])
+    for name in ("other", "wanted"):
+        answer = AIMessage(WROTE, response_metadata={"model_name": name})
+        Calling(messages=iter([answer])).invoke(SAID, to(made))
+    (record,) = explained(made)
+    assert record.model.endswith(":wanted")
+    assert made.counts.passed_over == 1
 
 
 def test_the_same_run_is_drawn_alike_by_every_handler(quick: Any, handler: Make) -> None:
@@ -309,11 +370,15 @@ def test_a_failed_explanation_is_kept_and_told(quick: Any, handler: Make) -> Non
     assert made.errors == [record.error]
     assert told == [record]
     assert made.counts.failed == 1
+    traceback = made.errors[0].__traceback__
+    while traceback is not None:  # where prompts and answers were
+        assert traceback.tb_frame.f_locals == {}
+        traceback = traceback.tb_next
 
 
 @pytest.mark.parametrize(
     ("mode", "error"),
-    [("background", ValueError), ("inline", ValueError), ("background", SystemExit)],
+    [("background", ValueError), ("inline", ValueError), ("background", SystemExit), ("inline", SystemExit)],
 )
 def test_a_callback_that_raises_breaks_nothing(
     quick: Any, handler: Make, mode: Any, error: type[BaseException]
@@ -326,8 +391,11 @@ def test_a_callback_that_raises_breaks_nothing(
         assert quick.invoke(SAID, to(made)).text == WROTE
     assert made.flush(PATIENCE_SECONDS)
     assert statuses(made) == ["explained"] * 3
-    if error is ValueError:
-        assert [str(kept) for kept in made.errors] == ["of somebody's own"] * 3
+    assert [str(kept) for kept in made.errors] == ["of somebody's own"] * 3
+    made.close()
+    assert quick.invoke(SAID, to(made)).text == WROTE  # dropped, which is told, too
+    assert made.flush(PATIENCE_SECONDS)
+    assert len(made.errors) == 4
 
 
 def test_only_the_last_errors_are_kept(quick: Any, handler: Make) -> None:
@@ -511,6 +579,19 @@ def test_a_turn_that_calls_tools_is_not_an_answer(handler: Make) -> None:
         model.invoke(SAID, to(made))
     assert [record.answer for record in explained(made)] == [WROTE]
     assert made.get(asked) is None
+    assert made.counts.called_tools == 1
+
+
+@pytest.mark.parametrize("text", ["", " \n"])
+def test_an_answer_without_text_is_nothing_to_explain(text: str, handler: Make) -> None:
+    made = handler()
+    Calling(messages=iter([AIMessage(text)])).invoke(SAID, to(made))
+    assert made.flush(PATIENCE_SECONDS)
+    (record,) = made.records
+    assert (record.status, record.reason) == ("nothing to explain", "the answer has no text")
+    assert (made.errors, made.counts.nothing_to_explain, made.counts.failed) == ([], 1, 0)
+    with pytest.raises(InputError, match="nothing to explain"):
+        made.retrieval_report(record.run_id)
 
 
 @pytest.mark.parametrize(
@@ -533,11 +614,21 @@ def test_a_turn_that_calls_tools_is_not_an_answer(handler: Make) -> None:
         ({"explainers": [FakeProvider()]}, "explainers= holds FakeProvider"),
         ({"explainers": {"*": "demo"}}, "explainers= holds str"),
         ({"models": ["demo"]}, "models= holds str"),
+        ({"method": ["lasso", "guess"]}, "unknown method 'guess'"),
+        ({"method": []}, "method is []"),
+        ({"method": 3}, "method is 3"),
+        ({"segment_by": "line"}, "segment_by is 'line'"),
+        ({"target_by": "source"}, "target_by is 'source'"),
+        ({"max_tokens": 0}, "max_tokens is 0"),
+        ({"seed": -1}, "seed is -1"),
+        ({"on_explanation": 3}, "on_explanation is 3"),
+        ({"layer": [1]}, "layer is neither an option of ExplanationHandler nor a parameter of auto"),
+        ({"layers": [1], "method": "lasso"}, "a parameter of lasso, which takes"),
     ],
     ids=str,
 )
 def test_what_it_cannot_take_it_refuses(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(InputError) as refused:
+    with pytest.raises((InputError, UnknownMethodError)) as refused:
         ExplanationHandler(**options)
     assert message in str(refused.value)
 

@@ -19,8 +19,10 @@ from langchain_core.language_models.fake import FakeListLLM
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.tracers import LangChainTracer
 from langchain_core.tracers.context import register_configure_hook
 from langchain_google_genai import ChatGoogleGenerativeAI
+from langsmith import Client, tracing_context
 from tests.api.langchain.conftest import PATIENCE_SECONDS, SAID, WROTE, Make, explained, in_a_loop, to
 from tests.servers.google_credentials import ACCESS_TOKEN, PROJECT
 from tests.servers.vertex_answers import LOCATION
@@ -161,6 +163,25 @@ def test_a_mapping_is_looked_up_from_the_model_to_everything() -> None:
     assert Explainers([vertex], ()).of(Identity(provider="google_genai", model="g")) is None
 
 
+def test_ollama_s_latest_is_the_model_itself() -> None:
+    one = Explainer(FakeProvider(name="ollama", model="demo"))
+    for given in ([one], {"ollama:demo:latest": one}):
+        for name in ("demo", "demo:latest"):
+            assert Explainers(given, ()).of(Identity(provider="ollama", model=name)) is one
+        assert Explainers(given, ()).of(Identity(provider="ollama", model="demo:8b")) is None
+
+
+@pytest.mark.parametrize("wrap", ["bind", "with_retry", "with_fallbacks"])
+def test_a_model_is_given_before_it_is_wrapped(wrap: str) -> None:
+    wrapped = {
+        "bind": lambda llm: llm.bind(stop=["x"]),
+        "with_retry": lambda llm: llm.with_retry(),
+        "with_fallbacks": lambda llm: llm.with_fallbacks([llm]),
+    }[wrap](Reading())
+    with pytest.raises(InputError, match=r"before \.bind\(\), \.with_retry\(\)"):
+        ExplanationHandler(models=[wrapped])
+
+
 def test_two_for_one_model_are_refused() -> None:
     with pytest.raises(InputError, match="two of those given explain fake"):
         Explainers([Explainer(FakeProvider()), Explainer(FakeProvider())], ())
@@ -267,6 +288,21 @@ def test_the_handler_never_explains_its_own_calls(mode: Any, by: str) -> None:
     assert made.counts.passed_over == 0
     assert len(llm.asked) > 3
     assert len(spy.identities) == (0 if by == "everywhere" else 1)
+
+
+@pytest.mark.parametrize("mode", ["background", "inline"])
+def test_langsmith_hears_nothing_of_these_calls(mode: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[Any] = []
+    monkeypatch.setattr(LangChainTracer, "on_chat_model_start", lambda *told, **more: heard.append(told))
+    for event in ("on_llm_end", "_start_trace", "_persist_run", "_persist_run_single", "_update_run_single"):
+        monkeypatch.setattr(LangChainTracer, event, lambda *told, **more: None)
+    llm = Reading()
+    made = ExplanationHandler(models=[llm], budget=BUDGET, mode=mode, **LEAVING)
+    with tracing_context(enabled=True, client=Client(api_url="http://127.0.0.1:9", api_key="x")):
+        llm.invoke(SAID, to(made))
+        explained(made)
+    assert len(heard) == 1  # the chain's own
+    assert len(llm.asked) > 3
 
 
 def test_a_cache_does_not_answer_for_a_model_by_hand() -> None:

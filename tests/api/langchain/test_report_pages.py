@@ -65,7 +65,7 @@ def filled(text: str) -> RetrievalReport:
         used=False,
         claimed=False,
         overlaps=(0,),
-        removal=Removal(reason="it is not in the prompt"),
+        removal=Removal(reason=text),
     )
     support = Support(chunk=0, share=0.6, score=3.5, passages=(0,))
     return RetrievalReport(
@@ -91,7 +91,7 @@ def filled(text: str) -> RetrievalReport:
                 supported=True,
             ),
             Sentence(text=text, start=1, end=2, claims=(), supported=False),
-            Sentence(text=text, start=2, end=3, claims=(), supported=None),
+            Sentence(text=text, start=2, end=3, claims=(), supported=None, reason=text),
         ),
         caveats=(text,),
     )
@@ -157,14 +157,14 @@ def test_the_text_says_what_a_reader_needs() -> None:
     said = " ".join(str(filled("plain")).replace("\N{NO-BREAK SPACE}", " ").split())
     for wanted in (
         "2 chunks retrieved: 1 used, 0 in the prompt and not used, 1 not in the prompt.",
-        "1 of 3 sentences without support.",
+        "1 of 3 sentences without support, 1 of which that is not known.",
         "60 % chunk 1, plain: 3.5 nats",
         "loses 3.5 nats without chunk 1, plain",
-        "other plain, which was not retrieved",
+        "other plain, which is not one of the chunks",
         "claims chunk 1, plain",
-        "without support: nothing stands out that it rests on",
-        "not known: nothing stands out, which is no proof here",
-        "used: 60 % of the evidence",
+        "without support: it rests on none of the sources",
+        "? not known: plain",
+        "share 60 % of what is lost without single passages",
         "95 % of its words stand in the prompt",
         "score 0.83, as retrieved",
         "shares text with chunk 2",
@@ -207,7 +207,9 @@ def test_json_comes_back_equal(hostile: str) -> None:
         ("sentences", "supported", False, "supported where it rests on something"),
         ("sentences", "loses_without", (7,), "a chunk that is not there"),
         ("sentences", "claims", (2,), "a chunk that is not there"),
-        ("chunks", "share", None, "only there"),
+        ("sentences", "reason", "because", "has the reason why not"),
+        ("chunks", "share", None, "a share together"),
+        ("chunks", "in_prompt", None, "only in the prompt"),
         ("chunks", "passages", (), "a passage that is not there"),
         ("chunks", "overlaps", (5,), "overlaps with one that is not there"),
         ("chunks", "removal", {"effects": (1.0,), "total": 1.0}, "not one effect for each sentence"),

@@ -17,7 +17,7 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda, RunnablePassthrough
 from langchain_core.vectorstores import InMemoryVectorStore
-from tests.api.langchain.conftest import SAID, WROTE, Make, explained, to
+from tests.api.langchain.conftest import PATIENCE_SECONDS, SAID, WROTE, Make, explained, to
 
 from whence import Explainer
 from whence.api.langchain import RetrievalReport
@@ -279,7 +279,9 @@ def test_content_in_blocks_is_text(quick: Any, handler: Make) -> None:
         [HumanMessage(["Take alpha daily. ", {"type": "text", "text": "The scan shows gamma."}, image])],
         to(made),
     )
-    (record,) = explained(made)
+    assert made.flush(PATIENCE_SECONDS)
+    (record,) = made.records
+    assert "image_url" in record.reason
     assert record.explanation is not None
     assert "".join(source.text or "" for source in record.explanation.sources) == (
         "Take alpha daily. The scan shows gamma."

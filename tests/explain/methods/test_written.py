@@ -88,7 +88,7 @@ def test_every_face_tells_what_is_not_known_from_what_is_nothing(tmp_path: Path)
     unknown = [row for row in rows if row["measured"] == "no"]
     assert len(unknown) == 5
     assert {row["unit"] for row in unknown} == {"nats"}
-    assert "4 passages could not be measured." in e.save(tmp_path / "e.html").read_text()
+    assert "4 passages could not be measured." in e.save(tmp_path / "e.html", interactive=False).read_text()
     assert Explanation.model_validate_json(e.model_dump_json()) == e
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from whence.explain.render import FORMATS, save
+from whence.explain.render.html import to_html
+from whence.explain.render.viewer import to_viewer
 from whence.explain.schema import Explanation
 
 
@@ -31,7 +33,14 @@ def test_hostile_json_comes_back_equal(
 
 
 def test_the_schema_saves_by_the_same_way(explanation: Explanation, tmp_path: Path) -> None:
-    assert explanation.save(str(tmp_path / "REPORT.HTML")).read_text("utf-8").startswith("<!doctype html>")
+    assert explanation.save(str(tmp_path / "REPORT.HTML")).read_text("utf-8") == to_viewer(explanation)
+
+
+def test_without_script_the_file_is_the_page(explanation: Explanation, tmp_path: Path) -> None:
+    page = explanation.save(tmp_path / "report.html", interactive=False).read_text("utf-8")
+    assert page == to_html(explanation)
+    assert "<script" not in page
+    assert explanation.save(tmp_path / "report.json", interactive=False) == tmp_path / "report.json"
 
 
 @pytest.mark.parametrize("name", ["report.pdf", "report", ".html"])

@@ -2,8 +2,10 @@
 
 import { unpackFloats } from "./packing.js";
 import type { Explanation, Packed, Result, Retrieval } from "./schema.js";
-import { sharesOf } from "./shares.js";
-import { DrawnText, visible } from "./text.js";
+import { type Evidence, maskedShares, type MaskedShares, type Masking, type Shares, sharesOf } from "./shares.js";
+import { segmentsOf } from "./stretch.js";
+import { DrawnText, type Span, visible } from "./text.js";
+import { wordsOf } from "./words.js";
 
 /** A matrix of float32, row by row. */
 export interface Matrix {
@@ -39,6 +41,8 @@ export class Loaded {
   /** How each source is called. */
   readonly names: readonly string[];
   readonly sourceIndex: ReadonlyMap<string, number>;
+  private readonly wordsKnown = new Map<string | null, readonly Span[]>();
+  private readonly detailSegments = new Map<number, Int32Array>();
 
   constructor(
     readonly explanation: Explanation,
@@ -60,11 +64,63 @@ export class Loaded {
     return this.explanation.segments;
   }
 
+  result(index: number): LoadedResult {
+    const found = this.results[index];
+    if (found === undefined) throw new RangeError(`there is no result ${index}`);
+    return found;
+  }
+
+  /** What one target received by one result. */
+  evidence(result: number, target: number): Evidence {
+    const { scores, stderr, told } = this.result(result);
+    const own = told.confirmations.filter((item) => item.target === target);
+    return {
+      row: rowOf(scores, target),
+      elsewhere: told.scores.elsewhere?.[target] ?? null,
+      stderr: stderr === null ? null : rowOf(stderr, target),
+      alone: new Map(own.map((item) => [item.segment, item.effect])),
+      unmeasured: told.scores.unmeasured.filter(([at]) => at === target).length,
+    };
+  }
+
   /** Shares of one target by one result, and the share of elsewhere. */
-  shares(result: number, target: number): { shares: Float64Array; elsewhere: number } {
-    const { scores, told } = this.results[result]!;
-    const row = scores.values.subarray(target * scores.columns, (target + 1) * scores.columns);
-    return sharesOf(row, told.scores, told.scores.elsewhere?.[target]?.total ?? 0);
+  shares(result: number, target: number): Shares {
+    const { scores, told } = this.result(result);
+    return sharesOf(rowOf(scores, target), told.scores, told.scores.elsewhere?.[target]?.total ?? 0);
+  }
+
+  /** The same for a target or a stretch, where parts of elsewhere are left out of the picture. */
+  maskedShares(result: number, what: number | Evidence, masking: Masking): MaskedShares {
+    const evidence = typeof what === "number" ? this.evidence(result, what) : what;
+    return maskedShares(evidence, this.result(result).told.scores, masking);
+  }
+
+  /** For each column of a result's token level its segment; -1 for blanks. */
+  segmentsOfDetail(result: number): Int32Array {
+    let known = this.detailSegments.get(result);
+    if (known === undefined) {
+      known = segmentsOf(this, this.result(result).told.detail?.tokens ?? []);
+      this.detailSegments.set(result, known);
+    }
+    return known;
+  }
+
+  /** The text of a source, by its id; of the output for null. */
+  textOf(source: string | null): DrawnText {
+    if (source === null) return this.output;
+    const text = this.texts[this.sourceIndex.get(source) ?? -1];
+    if (text === undefined) throw new RangeError(`there is no source ${source}`);
+    return text;
+  }
+
+  /** The words of that text, in code points. */
+  words(source: string | null): readonly Span[] {
+    let known = this.wordsKnown.get(source);
+    if (known === undefined) {
+      known = wordsOf(this.textOf(source).text);
+      this.wordsKnown.set(source, known);
+    }
+    return known;
   }
 
   /** The words of a target, as drawn. */
@@ -77,8 +133,12 @@ export class Loaded {
   segmentText(index: number): string {
     const { source, start, end, box } = this.segments[index]!;
     if (box !== null) return `the region from (${box[0]}, ${box[1]}) to (${box[2]}, ${box[3]}), in pixels`;
-    return this.texts[this.sourceIndex.get(source)!]!.slice(start!, end!);
+    return this.textOf(source).slice(start ?? 0, end ?? 0);
   }
+}
+
+function rowOf({ values, columns }: Matrix, row: number): Float32Array {
+  return values.subarray(row * columns, (row + 1) * columns);
 }
 
 /** Unpack an explanation. Throws where it is damaged, or of another version. */

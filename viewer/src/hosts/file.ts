@@ -7,20 +7,22 @@ function block(id: string): string | null {
   return document.getElementById(id)?.textContent ?? null;
 }
 
-async function start(): Promise<void> {
-  const place = document.getElementById("viewer")!;
-  const retrieval = block("retrieval");
-  const given: Given = {
-    explanation: JSON.parse(block("explanation")!),
-    retrieval: retrieval === null ? null : JSON.parse(retrieval),
-    fetchHead: async (name, layer, head) => block(`head-${name}-${layer}-${head}`),
-  };
+async function start(place: HTMLElement): Promise<void> {
   try {
-    await mount(document, place, given);
+    const retrieval = block("retrieval");
+    const given: Given = {
+      explanation: JSON.parse(block("explanation") ?? "null"),
+      retrieval: retrieval === null ? null : JSON.parse(retrieval),
+      fetchHead: async (name, layer, head) => block(`head-${name}-${layer}-${head}`),
+    };
+    await mount(document, place, given, { address: true });
+    // Keys belong to the viewer, and here nothing else could want them.
+    (place.firstElementChild as HTMLElement | null)?.focus({ preventScroll: true });
   } catch (error) {
     place.textContent = `This explanation cannot be shown: ${error instanceof Error ? error.message : "it is damaged"}.`;
   }
   document.documentElement.dataset["ready"] = "";
 }
 
-void start();
+const place = document.getElementById("viewer");
+if (place !== null) void start(place);

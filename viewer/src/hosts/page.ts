@@ -1,3 +1,5 @@
 // The page that the service serves.
 
-export {};
+import { startPage } from "../page/start.js";
+
+startPage(document.body);

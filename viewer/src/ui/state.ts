@@ -15,7 +15,8 @@ export type Choice =
   | null;
 
 /** What the heatmap shows: the scores of the chosen result, its token detail, or attention. */
-export type Picture = "scores" | "detail" | "attention";
+export const PICTURES = ["scores", "detail", "attention"] as const;
+export type Picture = (typeof PICTURES)[number];
 
 export function createState() {
   return {
@@ -31,6 +32,8 @@ export function createState() {
     /** Show words and not the tokens that they are made of. */
     merged: signal(true),
     query: signal(""),
+    /** Which of the matches of `query` is looked at. */
+    match: signal(0),
     picture: signal<Picture>("scores"),
     block: signal(0),
     /** Indices into the block's layers, and its heads; empty stands for all. */

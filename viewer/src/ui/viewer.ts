@@ -1,8 +1,11 @@
 // What every view is given.
 
+import type { ReadonlySignal, Signal } from "@preact/signals";
 import { createContext } from "preact";
 import { useContext } from "preact/hooks";
 import type { Loaded } from "../core/model.js";
+import type { Chosen, Whole } from "./chosen.js";
+import type { Found } from "./found.js";
 import type { State } from "./state.js";
 
 export interface Viewer {
@@ -12,6 +15,18 @@ export interface Viewer {
   announce: (text: string) => void;
   /** Where the viewer was mounted: key handlers, styles and sizes belong to it alone. */
   root: Document | ShadowRoot;
+  /** Whether the ground is dark: canvases draw again when this changes. */
+  dark: ReadonlySignal<boolean>;
+  /** What the chosen part of the output rests on, or the whole output where none is chosen. */
+  chosen: ReadonlySignal<Chosen>;
+  /** What the whole output rests on. */
+  whole: ReadonlySignal<Whole>;
+  /** Where the searched words stand, in the output and then in the sources. */
+  found: ReadonlySignal<readonly Found[]>;
+  /** A segment that the record is to bring into sight; it is cleared when that is done. */
+  jump: Signal<number | null>;
+  /** What was told last. */
+  told: ReadonlySignal<string>;
 }
 
 export const ViewerContext = createContext<Viewer | null>(null);

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping
+from contextvars import Context, ContextVar
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio.to_thread
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from langsmith import tracing_context
 
-from whence.api.langchain.said import text_of
+from whence.api.langchain.said import Answer, answer_of
 from whence.providers.base import Capabilities, Progress
 from whence.providers.errors import (
     AuthenticationError,
@@ -25,6 +26,7 @@ from whence.providers.prompt import Prompt
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
+Result = TypeVar("Result")
 KINDS: Mapping[str, type[BaseMessage]] = {
     "system": SystemMessage,
     "user": HumanMessage,
@@ -36,13 +38,20 @@ NOTE = (
     "tools and what they returned are told as text."
 )
 ASKING: ContextVar[bool] = ContextVar("whence_asking", default=False)
-"""Set while a model is asked here: a handler that hears of all calls does not explain these."""
+"""Set where models are asked aside: a handler that hears of all calls does not explain these."""
 MAX_IN_FLIGHT = 4
 DEADLINE_SECONDS = 600.0
 
 
+def aside(work: Callable[[], Result]) -> Result:
+    """Do it as no part of a chain: none has its callbacks there, and no handler of ours explains it."""
+    context = Context()
+    context.run(ASKING.set, True)
+    return context.run(work)
+
+
 class ByHand:
-    """A model given by hand. Nobody's callbacks hear of these calls, this handler's least of all."""
+    """A model given by hand. Nobody's callbacks hear of these calls, nor does LangSmith."""
 
     name = "langchain"
 
@@ -66,28 +75,28 @@ class ByHand:
     ) -> Generation:
         """An answer, as long as the model itself allows. Raises ProviderError."""
         messages = [KINDS[turn.role](content=turn.text) for turn in prompt.turns()]
-        ask = partial(self._model.invoke, messages, config={"callbacks": []})
-        asking = ASKING.set(True)
+        ask = partial(aside, partial(self._ask, messages))
         try:
             # In a thread: the model's asynchronous client belongs to the loop of the chain.
             answer = await anyio.to_thread.run_sync(ask, abandon_on_cancel=True)
         except Exception as error:  # of any integration
             raise _ours(error) from error
-        finally:
-            ASKING.reset(asking)
-        return generation_of(answer)
+        return generation_of(answer_of(answer))
+
+    def _ask(self, messages: list[BaseMessage]) -> BaseMessage:
+        with tracing_context(enabled=False):
+            return self._model.invoke(messages, config={"callbacks": []})
 
 
-def generation_of(answer: BaseMessage) -> Generation:
-    """What a message of a model says of itself, in any integration."""
-    told: Mapping[str, Any] = answer.response_metadata
-    usage: Mapping[str, Any] = getattr(answer, "usage_metadata", None) or {}
-    reason = told.get("finish_reason") or told.get("stop_reason") or told.get("done_reason")
+def generation_of(answer: Answer) -> Generation:
+    """What a model's answer says of itself, in any integration."""
+    reasons = (answer.told.get(name) for name in ("finish_reason", "stop_reason", "done_reason"))
+    reason = next((reason for reason in reasons if reason), None)
     return Generation(
-        text=text_of(answer),
+        text=answer.text,
         finish="length" if reason in CUT else "stop",
-        prompt_tokens=usage.get("input_tokens"),
-        output_tokens=usage.get("output_tokens"),
+        prompt_tokens=answer.usage.get("input_tokens"),
+        output_tokens=answer.usage.get("output_tokens"),
     )
 
 

@@ -8,22 +8,24 @@ from itertools import accumulate
 from math import isfinite
 from typing import Any, TypeGuard
 
-from langchain_core.messages import BaseMessage
-
 from whence.api.langchain.by_hand import generation_of
-from whence.api.langchain.said import Document
+from whence.api.langchain.said import Answer, Document
 from whence.providers.base import Capabilities, Passages, Progress
 from whence.providers.observations import Citation, Generation, Span, WrittenToken
 from whence.providers.prompt import Prompt
 
+Brought = Sequence[tuple[int | None, Document]]
+"""The documents that could be cited, each with the index of its source; None for what cannot be read."""
 
-def carried_by(answer: BaseMessage, brought: Sequence[tuple[int, Document]]) -> Generation:
+
+def carried_by(answer: Answer, brought: Brought) -> tuple[Generation, int]:
     """The answer, with the log-probabilities that Ollama tells, and Claude's citations.
 
-    `brought`: the documents that could be cited, each with the index of its source.
+    And how many citations there are beside these, of which nobody can tell what they mean.
     """
     written = generation_of(answer)
-    return replace(written, tokens=_tokens(answer, written.text), citations=_citations(answer, brought))
+    citations, unplaced = _citations(answer, brought)
+    return replace(written, tokens=_tokens(answer, written.text), citations=citations), unplaced
 
 
 class Carried:
@@ -61,9 +63,9 @@ class Carried:
         return 0
 
 
-def _tokens(answer: BaseMessage, text: str) -> tuple[WrittenToken, ...] | None:
+def _tokens(answer: Answer, text: str) -> tuple[WrittenToken, ...] | None:
     """None where they are not told, or are not all of the text: Ollama holds back parts of characters."""
-    told: Any = answer.response_metadata.get("logprobs")
+    told: Any = answer.told.get("logprobs")
     if not isinstance(told, list):
         return None
     # The client's own objects, or what they were before.
@@ -79,49 +81,55 @@ def _tokens(answer: BaseMessage, text: str) -> tuple[WrittenToken, ...] | None:
     )
 
 
-def _citations(answer: BaseMessage, brought: Sequence[tuple[int, Document]]) -> tuple[Citation, ...] | None:
-    """None where no document was brought to be cited. What cannot be placed is left out."""
-    if not brought or isinstance(answer.content, str):
-        return None
+def _citations(answer: Answer, brought: Brought) -> tuple[tuple[Citation, ...] | None, int]:
+    """None where no citations were asked for."""
+    if not any(document.citable for _, document in brought):
+        return None, 0
     found: list[Citation] = []
-    end = 0
-    for block in answer.content:
-        told: Mapping[str, Any] = {"text": block} if isinstance(block, str) else block
-        text = str(told.get("text") or "")
+    end = unplaced = 0
+    for text, citations in answer.blocks():
         start, end = end, end + len(text)
-        given = told.get("citations")
-        for citation in given if isinstance(given, list) else ():
+        for citation in citations:
             place = _place(citation, brought)
-            if place is not None and text:
-                source, (source_start, source_end) = place
-                found.append(
-                    Citation(
-                        start=start, end=end, source=source, source_start=source_start, source_end=source_end
-                    )
+            if place is None or not text:
+                unplaced += 1
+                continue
+            source, (source_start, source_end) = place
+            found.append(
+                Citation(
+                    start=start, end=end, source=source, source_start=source_start, source_end=source_end
                 )
-    return tuple(found)
+            )
+    return tuple(found), unplaced
 
 
 def _is_logprob(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
 
 
-def _place(citation: object, brought: Sequence[tuple[int, Document]]) -> tuple[int, Span] | None:
-    """The source that is cited, and its characters; None where no document has such a place."""
+def _place(citation: object, brought: Brought) -> tuple[int, Span] | None:
+    """The source that is cited, and its characters; None where no document has such a place.
+
+    LangChain's own form of a citation has what is Anthropic's in its `extras`. Documents and search results
+    are counted apart, each over all messages.
+    """
     if not isinstance(citation, Mapping):
         return None
-    index = citation.get("document_index")
-    if not isinstance(index, int) or not 0 <= index < len(brought):
+    extras = citation.get("extras")
+    told = {**extras, **citation} if isinstance(extras, Mapping) else citation
+    numbered = "search_result" if "search_result_index" in told else "document"
+    counted = [one for one in brought if one[1].numbered == numbered]
+    index = told.get(f"{numbered}_index")
+    if not isinstance(index, int) or not 0 <= index < len(counted):
         return None
-    source, document = brought[index]
-    kind = str(citation.get("type"))
-    ends = {"char_location": "char_index", "content_block_location": "block_index"}.get(kind)
-    if ends is None:
-        return None
-    first, beyond = citation.get(f"start_{ends}"), citation.get(f"end_{ends}")
-    most = len(document.text) if kind == "char_location" else len(document.blocks)
+    source, document = counted[index]
+    unit = "char" if "start_char_index" in told else "block"
+    first, beyond = told.get(f"start_{unit}_index"), told.get(f"end_{unit}_index")
+    most = len(document.text) if unit == "char" else len(document.blocks)
     if not isinstance(first, int) or not isinstance(beyond, int) or not 0 <= first < beyond <= most:
         return None
-    if kind == "char_location":
-        return source, (first, beyond)
-    return source, (document.blocks[first][0], document.blocks[beyond - 1][1])
+    if unit == "block":
+        first, beyond = document.blocks[first][0], document.blocks[beyond - 1][1]
+    elif document.text[first:beyond] != told.get("cited_text"):
+        return None
+    return None if source is None else (source, (first, beyond))

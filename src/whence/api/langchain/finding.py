@@ -4,9 +4,10 @@ A chain may wrap, cut, number, quote, escape or fold what its retriever gave it.
 words: runs of words that a message and a document share are joined to chains, across what was put between or
 left out, and the chain of most words is chosen first. The rules:
 
-- A document is found where nine tenths of its words stand; or eight in a row that no other document has; or
-  eight of these in pieces, where half of the document stands. What documents share, as a header repeated in
-  each chunk, is no evidence for any of them.
+- A document is found where all of it stands, character for character; or nine tenths of its words; or eight
+  in a row that no other document has; or eight of these in pieces, where half of the document stands. What
+  documents share, as a header repeated in each chunk, is no evidence for any of them.
+- Where a message has another number, or a negation more or less, it is another text (`contrary`).
 - One of fewer than four words, or eight letters, must be there whole and apart: on both sides a mark that is
   no sentence's (a line break, a bracket, a bar, a quote with a comma; before it also a colon or a number), or
   another document. `Yes.` is not found in `Yes. No.`, unless `No.` is a document, too.
@@ -22,13 +23,15 @@ from __future__ import annotations
 
 from bisect import bisect_right, insort
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby, takewhile, zip_longest
 
 import regex  # type: ignore[import-untyped]
 
+from whence.api.langchain.contrary import says_otherwise
 from whence.api.langchain.passages import SHINGLE_WORDS, Chain, Library, Run
+from whence.api.langchain.reaching import reach
 from whence.api.langchain.words import Words, read, unescape
 
 WHOLE = 0.9
@@ -43,8 +46,6 @@ ROW_CHARACTERS = 16
 _MARK = regex.compile(r"""[\n\r\v\f\t\x85\u2028\u2029|\[\]{}<>*#=•·▪◦●~^`]|["'],|-{2,}|[—–]{2,}""")
 _LABEL = regex.compile(r"(?:^|[\n\r])[^\S\n\r]*+\(?(?:\d{1,4}|\p{L})[.)]\s*+\p{P}*+$|[:：]")
 _LABEL_CHARACTERS = 16
-_QUOTES = "'‘’‚‛`´ʼ′\"“”„‟″«»‹›「」『』"
-_ALIKE = str.maketrans(dict.fromkeys(_QUOTES, "'") | dict.fromkeys("‐‑‒–—―−", "-"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,17 +53,33 @@ class Found:
     """A place where a document stands. `document`, `message`: indices of what was given.
 
     `start`, `end`: code points of the message, end exclusive: from the first to the last of the document's
-    words there, with its punctuation around them; blanks are outside. `coverage`: the share of the document's
-    words that stand there, in (0, 1]; words that belong to an overlapping document count. `exact`: whether
-    this is the whole document, character for character but for blanks around it.
+    words there, with its punctuation around them; blanks are outside. `words`: which of the document's `of`
+    words stand there, as ranges; those that belong to an overlapping document count. `exact`: whether this is
+    the whole document, character for character but for blanks around it.
     """
 
     document: int
     message: int
     start: int
     end: int
-    coverage: float
+    words: tuple[tuple[int, int], ...]
+    of: int
     exact: bool
+
+    @property
+    def coverage(self) -> float:
+        """The share of the document's words that stand there, in (0, 1]."""
+        return covered([self])
+
+
+def covered(places: Iterable[Found]) -> float:
+    """The share of one document's words that stand in any of its places."""
+    places = tuple(places)
+    reached = total = 0
+    for start, end in sorted(words for place in places for words in place.words):
+        total += max(0, end - max(start, reached))
+        reached = max(reached, end)
+    return total / places[0].of if places else 0.0
 
 
 def find(documents: Sequence[str], messages: Sequence[str]) -> tuple[Found, ...]:
@@ -73,8 +90,9 @@ def find(documents: Sequence[str], messages: Sequence[str]) -> tuple[Found, ...]
     library = Library(documents)
     found: list[Found] = []
     for number, message in enumerate(messages):
-        text = read(message, library.cuts(unescape(message)[0]))
-        chosen = _chosen(library, text)
+        plainly = library.plainly(unescape(message)[0])
+        text = read(message, sorted({edge for _, *span in plainly for edge in span}))
+        chosen = _chosen(library, text, [library.whole_chain(*place, text) for place in plainly])
         dealt: Counter[int] = Counter()
         word = character = 0
         for chain, following in zip_longest(chosen, chosen[1:]):
@@ -90,27 +108,33 @@ def find(documents: Sequence[str], messages: Sequence[str]) -> tuple[Found, ...]
                 start, end = _trimmed(message, text.offsets[place[0]], text.offsets[place[1]])
                 exact = message[start:end] == documents[document].strip()
                 places.append((dealt[document], not exact, document, start, end, place))
-            _, inexact, document, start, end, (_, character, coverage) = min(places)
+            _, inexact, document, start, end, (_, character, words) = min(places)
             dealt[document] += 1
+            of = len(library.documents[document].edges)
             found.append(
                 Found(
                     document=document,
                     message=number,
                     start=start,
                     end=end,
-                    coverage=coverage,
+                    words=words if inexact else ((0, of),),
+                    of=of,
                     exact=not inexact,
                 )
             )
     return tuple(found)
 
 
-def _chosen(library: Library, text: Words) -> list[Chain]:
-    """The chains that are documents, in order of the message; none within another."""
+def _chosen(library: Library, text: Words, whole: Sequence[Chain]) -> list[Chain]:
+    """The chains that are documents, in order of the message; none within another.
+
+    `whole`: those that stand there plainly.
+    """
     line = library.line(text)
     taken = bytearray(len(line))
     chosen: list[Chain] = []
-    for chain in sorted(library.chains(line), key=lambda chain: (-chain.words, -chain.coverage, chain.start)):
+    chains = [*whole, *library.chains(line)]
+    for chain in sorted(chains, key=lambda chain: (-chain.words, -chain.coverage, chain.start)):
         cut = _clipped(library, chain, taken)
         if cut and _fits(cut, chosen) and _told(library, text, cut, taken):
             insort(chosen, cut, key=_start)
@@ -124,6 +148,8 @@ def _start(chain: Chain) -> int:
 
 def _clipped(library: Library, chain: Chain, taken: bytearray) -> Chain | None:
     """A chain without the runs at its ends that are within others: it would pull their words to itself."""
+    if chain.plain is not None:
+        return chain if 0 in taken[chain.start : chain.end] else None
     runs = list(chain.runs)
     while runs and 0 not in taken[runs[0].at : runs[0].end]:
         del runs[0]
@@ -148,6 +174,10 @@ def _fits(chain: Chain, chosen: list[Chain]) -> bool:
 
 def _told(library: Library, text: Words, chain: Chain, taken: bytearray) -> bool:
     """Whether a chain is enough to tell its document, by words that are no other's."""
+    if chain.plain is not None:
+        return True
+    if says_otherwise(library.texts[chain.text].words, text.words, chain.runs):
+        return False
     if chain.coverage == 1:
         return True
     rows: list[int] = []
@@ -208,63 +238,24 @@ def _edge(text: Words, word: int) -> int:
 
 def _place(
     document: Words, text: Words, chain: Chain, runs: list[Run], start: int, stop: int
-) -> tuple[int, int, float]:
-    """Start and end in a message's plain text, from `start` to `stop` at most, and the coverage.
+) -> tuple[int, int, tuple[tuple[int, int], ...]]:
+    """Where a document stands in a message's plain text, and which words of it.
 
-    `runs`: those of the chain that are left, of a text that the document has.
+    `start`, `stop`: from where to where it may reach. `runs`: those of the chain that are left, of a text
+    that the document has.
     """
+    if chain.plain is not None:
+        return max(start, chain.plain[0]), chain.plain[1], ((0, len(document.edges)),)
     begin, end = runs[0].begin, runs[-1].begin + runs[-1].length
-    before, first = _reach(document, begin, text, runs[0].at, start, -1)
-    after, last = _reach(document, end, text, runs[-1].end, stop, 1)
+    before, first = reach(document, begin, text, runs[0].at, start, -1)
+    after, last = reach(document, end, text, runs[-1].end, stop, 1)
+    words = [(run.begin, run.begin + run.length) for run in chain.runs]
     # Joined to something without a blank, a document's first and last words are not words of the message.
-    added = before * begin * (runs[0] == chain.runs[0]) + after * (len(document.edges) - end)
-    return first, last, min(1.0, (chain.words + added) / len(document.edges))
-
-
-def _reach(document: Words, word: int, text: Words, at: int, stop: int, step: int) -> tuple[bool, int]:
-    """How far a message goes on as a document does; whether up to the document's edge, and where it ends.
-
-    `step`: -1 for backwards from the document's word `word` and the message's `at`, 1 for forwards from the
-    words before these. `stop`: no further than that in the message's plain text. Up to the document's edge,
-    if it goes so far; else to the end of a word that is cut, in the same line; else past the punctuation.
-    """
-    here = document.edges[word][0] if step < 0 else document.edges[word - 1][1]
-    there = text.edges[at][0] if step < 0 else text.edges[at - 1][1]
-    far = len(document.plain) if step > 0 else 0
-    shift = min(step, 0)
-    begin = reached = there
-    bare = True
-    while here != far and there != stop:
-        written, read_ = document.plain[here + shift], text.plain[there + shift]
-        if written.isspace() and read_.isspace():
-            here, there = (
-                _past_blanks(document.plain, here, far, step),
-                _past_blanks(text.plain, there, stop, step),
-            )
-            bare = False
-        elif _alike(written) == _alike(read_):
-            here, there = here + step, there + step
-            bare &= not written.isalnum()
-            reached = there if bare else reached
-        else:
-            break
-    if here == far:
-        return True, there
-    passed = text.plain[min(begin, there) : max(begin, there)]
-    following = text.plain[max(0, there + shift) : there + shift + 1]
-    if passed and passed[0 if step < 0 else -1].isalnum() and not following.isalnum() and "\n" not in passed:
-        return False, there
-    return False, reached
-
-
-def _past_blanks(text: str, at: int, stop: int, step: int) -> int:
-    while at != stop and text[at + min(step, 0)].isspace():
-        at += step
-    return at
-
-
-def _alike(character: str) -> str:
-    return character.translate(_ALIKE).casefold()
+    if before and runs[0] == chain.runs[0]:
+        words[0] = (0, words[0][1])
+    if after:
+        words[-1] = (words[-1][0], len(document.edges))
+    return first, last, tuple(words)
 
 
 def _trimmed(message: str, start: int, end: int) -> tuple[int, int]:

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
+import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from hashlib import blake2b
 from typing import Literal, get_args
 from uuid import UUID
+from weakref import WeakSet
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import BaseMessage
 
+from whence.api.langchain.by_hand import aside
 from whence.api.langchain.explaining import Explaining, Wanted
 from whence.api.langchain.listening import Listening
-from whence.api.langchain.models import Explainers, identify
-from whence.api.langchain.records import Counts, Record
+from whence.api.langchain.models import UNKNOWN, Explainers, Identity, identify
+from whence.api.langchain.records import Counts, Outcome, Record
 from whence.api.langchain.report import RetrievalReport, report_of
+from whence.api.langchain.said import Answer
 from whence.api.langchain.traces import Asked, Traces
 from whence.api.langchain.worker import InLine, Worker
 from whence.api.sdk import Explainer
@@ -30,8 +33,7 @@ from whence.providers.errors import InputError, NameUnknownError
 
 Mode = Literal["background", "inline"]
 log = logging.getLogger("whence.langchain")
-ERRORS = 100
-"""So many errors are kept."""
+ENDED = "the program ended"
 
 
 class ExplanationHandler(Listening):
@@ -42,15 +44,17 @@ class ExplanationHandler(Listening):
     chat models that are asked themselves, for texts alone. Of a turn that calls tools nothing is explained.
 
     `method`, `segment_by`, `target_by`, `max_tokens`, `seed`, `parameters`: as of `Explainer.explain`.
-    `budget`: of one explanation; without one nothing is spent where calls cost money, and what it would cost
-    is recorded. `removals`: also measure what changes when each retrieved document is taken away.
+    `budget`: of one explanation, and its removals have what that leaves; without one nothing is spent where
+    calls cost money, and what it would cost is recorded. `removals`: also measure what changes when each
+    retrieved document is taken away.
 
     `mode`: `background`, in a thread of its own, with `queue_size` answers waiting at most, or `inline`,
     where the chain waits. `rate`: the share of chains that are explained, in [0, 1]. `tags`, `names`,
     `model_names`: only runs with one of these tags, of these names (their own, or of a chain around them), of
-    these models. `keep`: how many records are kept. `evict_after_seconds`: of a run that has not ended by
-    then, such as a stream whose reader left, nothing is kept. `on_explanation` is told of each record that is
-    done, from the thread that made it. Raises InputError.
+    these models. `keep`: how many records are kept. `evict_after_seconds`: of a run in which nothing happens
+    for so long, such as a stream whose reader left, nothing is kept. `on_explanation` is told of each record
+    that is done: in the background by the handler's own thread, and what it asks of models is not explained.
+    Raises InputError, UnknownMethodError.
     """
 
     def __init__(
@@ -88,7 +92,8 @@ class ExplanationHandler(Listening):
         for name, wanted in (("tags", tags), ("names", names), ("model_names", model_names)):
             if isinstance(wanted, str):
                 raise InputError(f"{name} is {wanted!r}; pass a list: {name}=[{wanted!r}]")
-        self.errors: list[Exception] = []
+        if on_explanation is not None and not callable(on_explanation):
+            raise InputError(f"on_explanation is {on_explanation!r}; pass a function of a Record")
         self._explaining = Explaining(
             Explainers(explainers, models),
             Wanted(
@@ -109,12 +114,14 @@ class ExplanationHandler(Listening):
         self._keep = keep
         self._told = on_explanation
         super().__init__(Traces(evict_after_seconds=evict_after_seconds))
+        self.errors = self._harmless.errors
         self._worker = InLine() if mode == "inline" else Worker(places=queue_size)
         # Quick enough for an event loop, and so in the order in which things happen; what waits is not.
         self.run_inline = mode == "background"
         self._records: OrderedDict[UUID, Record] = OrderedDict()
         self._counts = Counts()
         self._lock = threading.Lock()
+        _LIVING.add(self)
 
     # What it found ------------------------------------------------------------------------------------------
 
@@ -163,10 +170,14 @@ class ExplanationHandler(Listening):
                 f"this answer is not explained ({record.status}{record.reason and ': '}{record.reason}); "
                 "wait for it with flush(), or mend what stands in the way"
             )
-        return report_of(record.explanation, record.chunks, record.removals)
+        failed = record.reason if record.error is not None else ""
+        return report_of(record.explanation, record.chunks, record.removals, reason=failed)
 
     def flush(self, timeout_s: float | None = None) -> bool:
-        """Wait until every answer so far is worked off; whether it is."""
+        """Wait until every answer so far is worked off; whether it is.
+
+        Raises InputError in `on_explanation`, which it would wait for.
+        """
         return self._worker.flush(timeout_s)
 
     def close(self) -> None:
@@ -176,11 +187,9 @@ class ExplanationHandler(Listening):
     # What it does with that ---------------------------------------------------------------------------------
 
     def _passes(self, asked: Asked) -> bool:
-        wanted = self._wants(asked)
-        if not wanted:
-            with self._lock:
-                self._counts.passed_over += 1
-        return wanted
+        # A model that is yet to tell its name may be one of those that are wanted.
+        model = identify(asked.facts, {}).model if self._models is not None else UNKNOWN
+        return self._counted(self._wants(asked) and (model == UNKNOWN or self._is_wanted(model)))
 
     def _wants(self, asked: Asked) -> bool:
         """Whether it passes the filters, and is drawn. All models of one chain are drawn together."""
@@ -188,58 +197,88 @@ class ExplanationHandler(Listening):
             return False
         if self._names is not None and not self._names & asked.names:
             return False
-        if self._models is not None and identify(asked.facts, {}).model not in self._models:
-            return False
+        if self._rate == 1:
+            return True
         drawn = int.from_bytes(blake2b(asked.root.bytes, digest_size=8).digest()) / 2**64
         return drawn < self._rate
 
-    def _answered(self, asked: Asked, answer: BaseMessage) -> None:
-        if getattr(answer, "tool_calls", None):
+    def _is_wanted(self, model: str) -> bool:
+        return self._models is None or model in self._models
+
+    def _counted(self, wanted: bool) -> bool:
+        if not wanted:
+            with self._lock:
+                self._counts.passed_over += 1
+        return wanted
+
+    def _called_tools(self) -> None:
+        with self._lock:
+            self._counts.called_tools += 1
+
+    def _answered(self, asked: Asked, answer: Answer) -> None:
+        identity = identify(asked.facts, answer.told)
+        if not self._counted(self._is_wanted(identity.model)):
             return
         record = Record(
             run_id=asked.run_id,
             lineage=asked.lineage,
             names=asked.names,
             tags=asked.tags,
-            model=str(identify(asked.facts, answer.response_metadata)),
-            answer=answer.text if isinstance(answer.text, str) else str(answer.text),
+            model=str(identity),
+            answer=answer.text,
         )
         with self._lock:
             self._counts.answered += 1
             self._records[record.run_id] = record
             while len(self._records) > self._keep:
                 self._records.popitem(last=False)
-        self._worker.put(partial(self._explain, record, asked, answer), partial(self._drop, record))
+        self._worker.put(partial(self._explain, record, asked, answer, identity), partial(self._drop, record))
 
-    def _explain(self, record: Record, asked: Asked, answer: BaseMessage) -> None:
-        with self._harmless():
-            self._explaining.explain(record, asked, answer)
-            self._done(record)
+    def _explain(self, record: Record, asked: Asked, answer: Answer, identity: Identity) -> None:
+        with self._harmless:
+            self._done(record, self._explaining.explain(asked, answer, identity))
+            self._tell(record)
 
     def _drop(self, record: Record, reason: str) -> None:
-        with self._harmless():
-            record.status, record.reason = "dropped", reason
-            self._done(record)
-
-    def _done(self, record: Record) -> None:
-        with self._lock:
-            counted = record.status.replace(" ", "_")
-            setattr(self._counts, counted, getattr(self._counts, counted) + 1)
-        if record.error is not None:
-            self._keep_error(record.error)
+        self._done(record, Outcome(status="dropped", reason=reason))
         if self._told is not None:
-            self._told(record)
+            self._worker.tell(partial(self._tell, record))
 
-    @contextmanager
-    def _harmless(self) -> Iterator[None]:
-        """Whatever goes wrong here is kept and told, and never breaks the chain."""
-        try:
-            yield
-        except Exception as error:  # noqa: BLE001 - whatever a message, or somebody's callback, raises
-            self._keep_error(error)
-
-    def _keep_error(self, error: Exception) -> None:
-        log.warning("an answer could not be explained: %s", type(error).__name__)
+    def _done(self, record: Record, outcome: Outcome) -> None:
         with self._lock:
-            self.errors.append(error)
-            del self.errors[:-ERRORS]
+            record.become(outcome)
+            counted = outcome.status.replace(" ", "_")
+            setattr(self._counts, counted, getattr(self._counts, counted) + 1)
+        if outcome.error is not None:
+            self._harmless.keep(outcome.error)
+
+    def _tell(self, record: Record) -> None:
+        if self._told is not None:
+            with self._harmless:
+                aside(partial(self._told, record))
+
+    def _renew(self) -> None:
+        """In a fork, which has none of the threads that would let go of these."""
+        self._lock = threading.Lock()
+        self._traces.renew()
+        self._worker.renew()
+
+    def _end(self) -> None:
+        """The program ends: nobody waits for what waits."""
+        dropped = self._counts.dropped
+        self._worker.close(ENDED)
+        if self._counts.dropped > dropped:
+            log.warning("%d answers are not explained: %s", self._counts.dropped - dropped, ENDED)
+
+
+_LIVING: WeakSet[ExplanationHandler] = WeakSet()
+
+
+def _of_all(work: Callable[[ExplanationHandler], None]) -> None:
+    for handler in list(_LIVING):
+        work(handler)
+
+
+atexit.register(_of_all, ExplanationHandler._end)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=partial(_of_all, ExplanationHandler._renew))

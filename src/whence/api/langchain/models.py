@@ -86,16 +86,18 @@ class Explainers:
     ) -> None:
         self._by_name: dict[str, Explainer] = {}
         if isinstance(given, Mapping):
-            self._by_name.update(given)
+            for name, explainer in zip(given, _explainers(list(given.values())), strict=True):
+                self._add(name, explainer)
         else:
             several = [] if given is None else [given] if isinstance(given, Explainer) else list(given)
             for explainer in _explainers(several):
                 self._add(explainer.name, explainer)
-        for explainer in self._by_name.values():
-            _explainers([explainer])
         for model in models:
             if not isinstance(model, BaseChatModel):
-                raise InputError(f"models= holds {type(model).__name__}; pass chat models of LangChain")
+                raise InputError(
+                    f"models= holds {type(model).__name__}; pass chat models of LangChain as they are before "
+                    ".bind(), .with_retry(), .with_fallbacks() and the like"
+                )
             identity = identify({"metadata": model._get_ls_params()}, {})
             # Where it does not tell its name before it answers, then all of its provider's are this one.
             name = identity.provider if identity.model == UNKNOWN else str(identity)
@@ -104,14 +106,19 @@ class Explainers:
     def of(self, identity: Identity) -> Explainer | None:
         """The explainer of a model; None where nobody was told."""
         for name in (str(identity), identity.ours, identity.provider, ANY):
-            if name in self._by_name:
-                return self._by_name[name]
+            if name is not None and (explainer := self._by_name.get(_same(name))) is not None:
+                return explainer
         return None
 
     def _add(self, name: str, explainer: Explainer) -> None:
-        if name in self._by_name:
+        if _same(name) in self._by_name:
             raise InputError(f"two of those given explain {name}; leave one out")
-        self._by_name[name] = explainer
+        self._by_name[_same(name)] = explainer
+
+
+def _same(name: str) -> str:
+    """One name for what Ollama calls by two: `demo` is `demo:latest`."""
+    return name.removesuffix(":latest") if name.startswith("ollama:") else name
 
 
 def not_configured(identity: Identity) -> str:

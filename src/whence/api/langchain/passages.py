@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,8 +15,10 @@ BRIEF_LETTERS = 8
 """With fewer letters, or fewer words than a shingle, a text is brief."""
 MOST_PLACES = 8
 """Shingles that stand in more places of the texts are not looked up, so that time is linear."""
-GAP_WORDS = 8
-"""The most words of something else between two runs of a chain."""
+GAP_WORDS = 12
+"""The most words of something else between two runs of a chain: the head of a line of a log has nine."""
+REPEATED_WORDS = 8
+"""With so many words of the text again, a run does not go on with a chain, but begins another."""
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -40,13 +43,15 @@ class Run:
 class Chain:
     """Runs of a text, in its order and the message's.
 
-    `words`: how many are shared; `coverage`: their share of the text.
+    `words`: how many are shared; `coverage`: their share of the text. `plain`: where all of it stands
+    character for character, in the message's plain text; then there is one run, whose words may be cut.
     """
 
     text: int
     runs: tuple[Run, ...]
     words: int
     coverage: float
+    plain: tuple[int, int] | None = None
 
     @property
     def start(self) -> int:
@@ -119,14 +124,20 @@ class Library:
         places = range(run.begin, run.begin + run.length - SHINGLE_WORDS + 1)
         return [self._owner.get(line[at : at + SHINGLE_WORDS]) == number for at in places]
 
-    def cuts(self, plain: str) -> list[int]:
-        """Where a text begins or ends in a plain text, be it within a word: joined to it without a blank."""
-        cuts: set[int] = set()
-        for number, text in enumerate(self.texts):
-            if not self.brief(number):
-                for start in occurrences(text.plain, plain):
-                    cuts |= {start, start + len(text.plain)}
-        return sorted(cuts)
+    def plainly(self, plain: str) -> list[tuple[int, int, int]]:
+        """(text, start, end) of each text in a plain text, be it within a word: joined to it or cut there."""
+        return [
+            (number, start, start + len(text.plain))
+            for number, text in enumerate(self.texts)
+            if not self.brief(number)
+            for start in occurrences(text.plain, plain)
+        ]
+
+    def whole_chain(self, number: int, start: int, end: int, text: Words) -> Chain:
+        """All of a text, at characters [start, end) of a message, whose words end there, too."""
+        first, beyond = (bisect_left(text.edges, (at, 0)) for at in (start, end))
+        words = len(self.lines[number])
+        return Chain(number, (Run(first, 0, beyond - first),), words, 1.0, (start, end))
 
     def chains(self, line: str) -> Iterator[Chain]:
         """Every chain of every text that is not brief in a message's line."""
@@ -192,7 +203,7 @@ def _joined(runs: list[Run]) -> Iterator[list[Run]]:
             overlap = _overlap(runs[other], run)
             total = totals[other] + run.length - overlap
             again = runs[other].begin + runs[other].length - run.begin  # words that the text has only once
-            if overlap < run.length and again < GAP_WORDS and total > totals[number]:
+            if overlap < run.length and again < REPEATED_WORDS and total > totals[number]:
                 totals[number], before[number] = total, other
         near.append(number)
     used: set[int] = set()

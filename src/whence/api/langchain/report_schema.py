@@ -50,11 +50,13 @@ class RetrievedChunk(Part):
     """A retrieved document, and what became of it.
 
     `text`: as retrieved. `rank`: its place in the order of retrieval, from 1. `retrieval_score`: as the
-    retriever told it, null where it did not. `coverage`: the share of its words that stand in the prompt.
-    `passages`: its parts there. `share`: its part of the evidence for the answer, the mean over the
-    sentences; null where it is not in the prompt. `used`: whether any sentence rests on it or loses without
-    it, null where that cannot be told. `claimed`: whether the answer says itself that it used it, null where
-    the answer says nothing of the kind. `overlaps`: chunks with which it shares text.
+    retriever told it, null where it did not. `in_prompt`: null where it was not found, and some of the prompt
+    was not read. `coverage`: the share of its words that stand there. `passages`: its parts there; none where
+    each reaches beyond it. `share`: its part of the evidence for the answer, the mean over the sentences;
+    null without a passage. `used`: whether any sentence rests on it or loses without it; false only where all
+    of it was taken away, and of each sentence it is known whether it rests on anything; else null. `claimed`:
+    whether the answer says itself that it used it, null where the answer says nothing of the kind.
+    `overlaps`: chunks with which it shares text.
     """
 
     name: Text
@@ -62,7 +64,7 @@ class RetrievedChunk(Part):
     metadata: dict[Text, Text] = Field(default={})
     rank: PositiveInt
     retrieval_score: float | None = Field(default=None, allow_inf_nan=False)
-    in_prompt: bool
+    in_prompt: bool | None
     coverage: float = Field(ge=0, le=1)
     passages: tuple[ChunkPassage, ...] = ()
     share: float | None = Field(default=None, ge=0, le=1)
@@ -89,10 +91,10 @@ class Sentence(Part):
     """A part of the answer: characters [start, end) of its text.
 
     `supports`: the chunks that it rests on, the best first. `loses_without`: chunks whose removal it does not
-    bear. `others`: names of other sources that it rests on, such as what a tool returned. `claims`: chunks
-    that the answer itself says it used here; null where it says nothing of the kind. `supported`: whether it
-    rests on any source; claims do not count beside what was measured. Null where nothing was found, and
-    the evidence is no proof that there is nothing.
+    bear. `others`: names of sources that it rests on and that are not one chunk, such as what a tool
+    returned. `claims`: chunks that the answer itself says it used here; null where it says nothing of the
+    kind. `supported`: whether it rests on any source; claims do not count beside what was measured. Null
+    where nothing was found, and that is no proof: `reason` says why not.
     """
 
     text: Text
@@ -103,12 +105,15 @@ class Sentence(Part):
     others: tuple[Text, ...] = ()
     claims: tuple[NonNegativeInt, ...] | None = None
     supported: bool | None
+    reason: NonEmpty | None = None
 
     @model_validator(mode="after")
     def _supported_by_something(self) -> Self:
         found = bool(self.supports or self.loses_without or self.others)
         if found != (self.supported is True):
             raise ValueError("a sentence is supported where it rests on something, and only there")
+        if (self.supported is None) != (self.reason is not None):
+            raise ValueError("a sentence of which it is not known has the reason why not, and no other has")
         return self
 
 
@@ -149,8 +154,8 @@ class RetrievalReport(Part):
                 if max(support.passages) >= len(self.chunks[support.chunk].passages):
                     raise ValueError("a sentence rests on a passage that is not there")
         for chunk in self.chunks:
-            if chunk.in_prompt != bool(chunk.passages) or chunk.in_prompt != (chunk.share is not None):
-                raise ValueError("a chunk has passages and a share where it is in the prompt, and only there")
+            if bool(chunk.passages) != (chunk.share is not None) or (chunk.passages and not chunk.in_prompt):
+                raise ValueError("a chunk has passages and a share together, and only in the prompt")
             if chunk.removal.effects is not None and len(chunk.removal.effects) != len(self.sentences):
                 raise ValueError("a removal has not one effect for each sentence")
             if any(index >= len(self.chunks) for index in chunk.overlaps):
@@ -159,18 +164,18 @@ class RetrievalReport(Part):
 
     @property
     def unsupported(self) -> tuple[int, ...]:
-        """Indices of the sentences that rest on no source."""
+        """Indices of the sentences of which it is known that they rest on no source."""
         return tuple(i for i, sentence in enumerate(self.sentences) if sentence.supported is False)
 
     @property
     def unused(self) -> tuple[int, ...]:
-        """Indices of the chunks in the prompt that no sentence rests on."""
+        """Indices of the chunks in the prompt of which it is known that no sentence rests on them."""
         return tuple(i for i, chunk in enumerate(self.chunks) if chunk.in_prompt and chunk.used is False)
 
     @property
     def not_in_prompt(self) -> tuple[int, ...]:
         """Indices of the chunks that were retrieved, and that the model never read."""
-        return tuple(i for i, chunk in enumerate(self.chunks) if not chunk.in_prompt)
+        return tuple(i for i, chunk in enumerate(self.chunks) if chunk.in_prompt is False)
 
     def to_text(self) -> str:
         """For a terminal or a file of 80 columns; no escape codes."""

@@ -17,11 +17,11 @@ import regex  # type: ignore[import-untyped]
 _SIGNS = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"  # no blanks between words
 _LETTERS = rf"[\w--[_{_SIGNS}]]++"
 _WORD = regex.compile(
-    rf"[{_SIGNS}]\p{{M}}*+ | {_LETTERS} (?: \p{{Cf}}++ {_LETTERS} )*+"
+    rf"[{_SIGNS}]\p{{M}}*+ | {_LETTERS} (?: [\p{{Cf}}\0]++ {_LETTERS} )*+"
     r"| [\p{Extended_Pictographic}\p{Regional_Indicator}]",
     regex.VERBOSE | regex.VERSION1,
 )
-_UNSEEN = regex.compile(r"\p{Cf}+")
+_UNSEEN = regex.compile(r"[\p{Cf}\0]+")  # databases drop NUL
 # As many backslashes as the text was escaped times; so is `amp;`.
 _ESCAPE = regex.compile(
     r"""\\++ (?: u(?P<high>[dD][89abAB]\p{ahex}{2}) \\++ u(?P<low>[dD][c-fC-F]\p{ahex}{2})
@@ -90,7 +90,7 @@ def read(text: str, cuts: Iterable[int] = ()) -> Words:
 
 
 def _folded(word: str) -> str:
-    if word.isascii():
+    if word.isascii() and "\0" not in word:
         return word.lower()
     word = unicodedata.normalize("NFKC", _UNSEEN.sub("", word))
     return unicodedata.normalize("NFKC", word.casefold())

@@ -26,6 +26,7 @@ from whence.api.service.store import Kept
 from whence.api.service.tensor import AttentionChunk, View
 from whence.api.service.work import Steps, explain, until_shutdown, while_connected
 from whence.explain.render.html import to_html
+from whence.explain.render.viewer import to_viewer
 from whence.explain.schema import Explanation
 from whence.explain.tensor import BlockName
 from whence.providers.errors import WhenceError
@@ -38,6 +39,9 @@ FAREWELL_SECONDS = 1
 Attention = Annotated[
     View,
     Query(description="Of the attention tensor: nothing, all but the weights of the heads, or everything."),
+]
+Interactive = Annotated[
+    bool, Query(description="The viewer with all its data in one file, and not the page without script.")
 ]
 Id = Annotated[str, Path(description="The `id` of an explanation.")]
 Index = Annotated[int, Path(ge=0, le=LARGEST_INDEX)]
@@ -131,12 +135,14 @@ def routes(service: Service) -> APIRouter:
     @router.get(
         "/{explanation_id}.html",
         response_class=HTMLResponse,
-        responses=problems(404),
+        responses=problems(404, 422),
     )
-    async def show_explanation(request: Request, explanation_id: Id) -> HTMLResponse:
+    async def show_explanation(
+        request: Request, explanation_id: Id, interactive: Interactive = False
+    ) -> HTMLResponse:
         """One of the last explanations as a page that runs nothing of others and loads nothing."""
         kept = service.store.get(explanation_id, request.state.owner)
-        page = await asyncio.to_thread(lambda: to_html(Explanation.model_validate_json(kept.document)))
+        page = await asyncio.to_thread(_page, kept, interactive)
         return HTMLResponse(page, headers=_page_headers(page))
 
     @router.get(
@@ -167,6 +173,12 @@ def routes(service: Service) -> APIRouter:
         return Response(document, media_type="application/json")
 
     return router
+
+
+def _page(kept: Kept, interactive: bool) -> str:
+    if not interactive:
+        return to_html(Explanation.model_validate_json(kept.document))
+    return to_viewer(Explanation.model_validate_json(tensor.view(kept.document, kept.weights, "all")))
 
 
 def _page_headers(page: str) -> dict[str, str]:

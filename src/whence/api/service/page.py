@@ -1,0 +1,51 @@
+"""The page for people: a record goes in, and the explanation opens in the viewer.
+
+The page holds nothing but the address of its script, which asks the same routes as any other client. So
+neither needs a key, and both are the same for everybody.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from fastapi import APIRouter, Request, Response
+from jinja2 import Environment, PackageLoader
+from starlette.responses import HTMLResponse
+
+from whence.explain.render.viewer import bundle
+
+SCRIPT = "page.js"
+POLICY = (
+    "default-src 'none'; script-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+)
+"""Scripts of this server, which may ask this server; no markup that a script makes of text."""
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+def routes() -> APIRouter:
+    """The page and its script."""
+    router = APIRouter(include_in_schema=False)
+    environment = Environment(loader=PackageLoader("whence.api.service", package_path="."), autoescape=True)
+    page = environment.get_template("page.html.jinja").render(script=SCRIPT)
+    script = bundle(SCRIPT).encode()
+    etag = f'"{hashlib.sha256(script).hexdigest()}"'
+    # Asked about each time, so that a new version is seen at once; sent only where it is new.
+    caching = {"Cache-Control": "no-cache", "ETag": etag}
+
+    @router.get("/")
+    async def show_page() -> HTMLResponse:
+        return HTMLResponse(page, headers=HEADERS)
+
+    @router.get(f"/{SCRIPT}")
+    async def read_script(request: Request) -> Response:
+        known = request.headers.get("if-none-match", "")
+        if etag in (tag.strip().removeprefix("W/") for tag in known.split(",")):
+            return Response(status_code=304, headers=caching)
+        return Response(script, media_type="text/javascript", headers=caching)
+
+    return router

@@ -1,0 +1,107 @@
+// The page: a form that leads to an explanation, and back.
+
+import { ProblemBox } from "./problem.js";
+import { Done } from "./done.js";
+import { PriceBox } from "./price.js";
+import { Running } from "./running.js";
+import { Settings } from "./settings.js";
+import { Sources } from "./sources.js";
+import type { Page } from "./work.js";
+
+export function App({ page }: { page: Page }) {
+  const work = page.work.value;
+  const done = work.stage === "done";
+  return (
+    <>
+      <div class="whence page" hidden={done}>
+        <header>
+          <h1>Whence</h1>
+          <p>A model reads a record and writes; this page shows which passages stand behind each part of what it wrote.</p>
+        </header>
+        <main>
+          {page.needsKey.value && <Key page={page} />}
+          {page.fault.value !== null && <Fault page={page} problem={page.fault.value} />}
+          {page.form.models.value !== null && <Question page={page} />}
+        </main>
+      </div>
+      {done && <Done page={page} explanation={work.explanation} />}
+    </>
+  );
+}
+
+function Question({ page }: { page: Page }) {
+  const { form } = page;
+  const running = page.work.value.stage === "running";
+  return (
+    <div class="columns">
+      <fieldset disabled={running} class="plain">
+        <Sources form={form} />
+      </fieldset>
+      <div>
+        <fieldset disabled={running} class="plain">
+          <section aria-labelledby="task-heading">
+            <h2 id="task-heading">Task</h2>
+            <label>
+              What the model is asked to do
+              <textarea
+                rows={3}
+                dir="auto"
+                lang=""
+                placeholder="Such as: Summarise this record."
+                value={form.prompt}
+                onInput={(event) => (form.prompt.value = event.currentTarget.value)}
+              />
+            </label>
+            <label>
+              Output to explain <span class="quiet">(left empty, the model writes one)</span>
+              <textarea
+                rows={2}
+                dir="auto"
+                lang=""
+                value={form.output}
+                onInput={(event) => (form.output.value = event.currentTarget.value)}
+              />
+            </label>
+          </section>
+          <Settings page={page} />
+        </fieldset>
+        <PriceBox page={page} />
+        <Running page={page} />
+      </div>
+    </div>
+  );
+}
+
+function Key({ page }: { page: Page }) {
+  return (
+    <section aria-labelledby="key-heading" class="key">
+      <h2 id="key-heading">API key</h2>
+      <label>
+        This server answers those who have a key. This page keeps it in memory until it is closed, and nowhere else.
+        {/* No password field: a browser would offer to keep what is typed there. */}
+        <input
+          type="text"
+          autocomplete="off"
+          spellcheck={false}
+          onChange={(event) => {
+            page.key.value = event.currentTarget.value;
+            void page.loadModels();
+          }}
+        />
+      </label>
+    </section>
+  );
+}
+
+function Fault({ page, problem }: { page: Page; problem: NonNullable<Page["fault"]["value"]> }) {
+  // Before any key was typed, the field for it says enough.
+  if (problem.status === 401 && page.key.value === "") return null;
+  return (
+    <>
+      <ProblemBox problem={problem} alert />
+      <button type="button" onClick={() => void page.loadModels()}>
+        Try again
+      </button>
+    </>
+  );
+}

@@ -1,0 +1,79 @@
+// The explanation, in the viewer, under a bar that leads back.
+
+import { signal } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
+import type { Explanation } from "../core/schema.js";
+import { mount } from "../ui/mount.js";
+import { ProblemBox } from "./problem.js";
+import type { Problem } from "./service.js";
+import stageStyles from "./stage.css";
+import { adopt } from "./styles.js";
+import { asProblem, type Page } from "./work.js";
+
+const fault = signal<Problem | null>(null);
+
+export function Done({ page, explanation }: { page: Page; explanation: Explanation }) {
+  const back = useRef<HTMLButtonElement>(null);
+  useEffect(() => {
+    fault.value = null;
+    back.current?.focus();
+    scrollTo(0, 0);
+    // The browser's own "back" leads to the question, too, and not away from what was typed.
+    history.pushState({ explanation: explanation.id }, "");
+    addEventListener("popstate", page.back);
+    return () => removeEventListener("popstate", page.back);
+  }, [explanation]);
+  const save = (kind: "json" | "html") => () => {
+    fault.value = null;
+    download(page, explanation, kind).catch((error: unknown) => (fault.value = asProblem(error)));
+  };
+  return (
+    <div class="whence page shown">
+      <nav class="bar" aria-label="This explanation">
+        <button type="button" ref={back} onClick={() => history.back()}>
+          Back to the question
+        </button>
+        <span class="grow" />
+        <button type="button" onClick={save("html")}>
+          Save as a file with this viewer
+        </button>
+        <button type="button" onClick={save("json")}>
+          Save as JSON
+        </button>
+      </nav>
+      {fault.value !== null && <ProblemBox problem={fault.value} alert />}
+      <Viewer page={page} explanation={explanation} />
+    </div>
+  );
+}
+
+/** The viewer has a shadow of its own: its styles and the page's do not meet. */
+function Viewer({ page, explanation }: { page: Page; explanation: Explanation }) {
+  const stage = useRef<HTMLElement>(null);
+  useEffect(() => {
+    if (stage.current === null) return;
+    const host = stage.current.appendChild(document.createElement("div"));
+    const root = host.attachShadow({ mode: "open" });
+    const place = root.appendChild(document.createElement("div"));
+    const fetchHead = (block: string, layer: number, head: number) => page.service.head(explanation.id, block, layer, head);
+    const mounted = mount(root, place, { explanation, fetchHead });
+    mounted.then(
+      () => adopt(root, stageStyles),
+      (error: unknown) => (fault.value = asProblem(error)),
+    );
+    return () => {
+      host.remove();
+      mounted.then((undo) => undo(), () => {});
+    };
+  }, [explanation]);
+  return <main class="stage" ref={stage} />;
+}
+
+async function download(page: Page, { id }: Explanation, kind: "json" | "html"): Promise<void> {
+  const address = URL.createObjectURL(await page.service.file(id, kind));
+  const link = document.createElement("a");
+  link.href = address;
+  link.download = `explanation-${id}.${kind}`; // nothing of the record may stand in a file's name
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(address), 60_000);
+}
