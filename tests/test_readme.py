@@ -1,4 +1,4 @@
-"""The README's Python code runs as it stands there."""
+"""The Python code of the README, and of the viewer's page, runs as it stands there."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 from pytest_examples import CodeExample, EvalExample, find_examples
 
-README = Path(__file__).parents[1] / "README.md"
-EXAMPLES = [example for example in find_examples(README) if example.prefix == "python"]
+ROOT = Path(__file__).parents[1]
+PAGES = (ROOT / "README.md", ROOT / "docs" / "viewer.md")
+EXAMPLES = [example for example in find_examples(*PAGES) if example.prefix == "python"]
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=str)
-def test_the_code_of_the_readme_runs(
+def test_the_code_of_a_page_runs(
     example: CodeExample, eval_example: EvalExample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

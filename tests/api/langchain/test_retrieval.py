@@ -19,9 +19,10 @@ from langchain_core.runnables import RunnableLambda, RunnablePassthrough
 from langchain_core.vectorstores import InMemoryVectorStore
 from tests.api.langchain.conftest import PATIENCE_SECONDS, SAID, WROTE, Make, explained, to
 
-from whence import Explainer
+from whence import Explainer, InputError
 from whence.api.langchain import RetrievalReport
 from whence.demo.records import PROMPT, Support, generate
+from whence.providers.errors import NameUnknownError
 
 RECORDS = {seed: generate(seed, sentences=14) for seed in (100, 101, 102)}
 ASKED = ChatPromptTemplate.from_messages(
@@ -172,7 +173,7 @@ def test_what_is_retrieved_and_not_in_the_prompt_is_told(
     )
 
 
-def test_the_report_is_a_text_a_file_and_a_page(
+def test_the_report_is_a_text_and_json_and_stands_in_the_viewer_of_the_answer(
     chat: Make, handler: Make, demo: Explainer, store: InMemoryVectorStore, tmp_path: Any
 ) -> None:
     made, run_id = handler({"ollama": demo}, removals=False), uuid4()
@@ -184,6 +185,15 @@ def test_the_report_is_a_text_a_file_and_a_page(
     for chunk in report.chunks:
         assert chunk.name in str(report)
     assert json.loads(report.model_dump_json())["chunks"][0]["rank"] == 1
+    page = made.save(run_id, tmp_path / "answer.html").read_text(encoding="utf-8")
+    block = re.search(r'<script type="application/json" id="retrieval">(.*?)</script>', page)
+    assert block is not None
+    assert RetrievalReport.model_validate_json(block[1]) == report
+    with pytest.raises(InputError, match=r"\.html"):
+        made.save(run_id, tmp_path / "answer.pdf")
+    with pytest.raises(NameUnknownError, match="unknown run"):
+        made.save(uuid4(), tmp_path / "other.html")
+    assert [file.name for file in tmp_path.iterdir()] == ["answer.html"]
 
 
 # --- How documents come into a prompt ---

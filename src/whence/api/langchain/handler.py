@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from hashlib import blake2b
+from pathlib import Path
 from typing import Literal, get_args
 from uuid import UUID
 from weakref import WeakSet
@@ -28,6 +29,8 @@ from whence.api.langchain.traces import Asked, Traces
 from whence.api.langchain.worker import InLine, Worker
 from whence.api.sdk import Explainer
 from whence.explain.budget import Budget
+from whence.explain.render import write_whole
+from whence.explain.render.viewer import to_viewer
 from whence.explain.schema import Explanation, TargetKind, TextKind
 from whence.providers.errors import InputError, NameUnknownError
 
@@ -162,6 +165,24 @@ class ExplanationHandler(Listening):
 
         Raises NameUnknownError where no record has the run, InputError where it is not explained.
         """
+        record, explanation = self._explained(run_id)
+        failed = record.reason if record.error is not None else ""
+        return report_of(explanation, record.chunks, record.removals, reason=failed)
+
+    def save(self, run_id: UUID | str, path: str | Path) -> Path:
+        """Write the explanation of an answer as the viewer, with its retrieval report. Returns the path.
+
+        Raises as `retrieval_report` does; InputError for an ending that is not .html, OSError.
+        """
+        file = Path(path)
+        if file.suffix.lower() != ".html":
+            raise InputError(f"{file.name}: this writes the viewer; let the name end in .html")
+        record, explanation = self._explained(run_id)
+        report = self.retrieval_report(run_id).model_dump_json() if record.chunks else None
+        write_whole(file, to_viewer(explanation, report))
+        return file
+
+    def _explained(self, run_id: UUID | str) -> tuple[Record, Explanation]:
         record = self.get(run_id)
         if record is None:
             raise NameUnknownError("run", str(run_id), [str(known.run_id) for known in self.records])
@@ -170,8 +191,7 @@ class ExplanationHandler(Listening):
                 f"this answer is not explained ({record.status}{record.reason and ': '}{record.reason}); "
                 "wait for it with flush(), or mend what stands in the way"
             )
-        failed = record.reason if record.error is not None else ""
-        return report_of(record.explanation, record.chunks, record.removals, reason=failed)
+        return record, record.explanation
 
     def flush(self, timeout_s: float | None = None) -> bool:
         """Wait until every answer so far is worked off; whether it is.
