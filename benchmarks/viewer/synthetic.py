@@ -94,10 +94,15 @@ def tensor(explanation: Explanation) -> NDArray[np.float32]:
 
 
 def _heads(tokens: int) -> Iterator[NDArray[np.float32]]:
-    """Softmax of normal scores, beside what the first token takes."""
+    """Heads of three kinds in turn: near, diffuse and peaked; beside what the first token takes."""
     rng = np.random.default_rng(tokens)
-    for _ in range(LAYERS * HEADS):
-        weights = np.exp(2 * rng.standard_normal((tokens, tokens), dtype=np.float32))
+    places = np.arange(tokens, dtype=np.float32)
+    distance = np.abs(places[:, None] - places)
+    for at in range(LAYERS * HEADS):
+        scores = (2.0 if at % 3 == 2 else 0.4) * rng.standard_normal((tokens, tokens), dtype=np.float32)
+        if at % 3 == 0:
+            scores -= distance / rng.uniform(2, 12)
+        weights = np.exp(scores, dtype=np.float32)
         weights *= (1 - SINK) / weights.sum(axis=1, keepdims=True)
         weights[:, 0] += SINK
         yield weights

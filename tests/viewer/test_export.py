@@ -36,10 +36,10 @@ FACTS = {
     "explained",
     "exported",
 }
-DRAWN = {"svg", "title", "desc", "rect", "line", "path", "text", "image"}
+DRAWN = {"svg", "title", "desc", "rect", "line", "path", "text", "image", "g"}
 DARKEST = (15, 74, 124)
 PAPER = (255, 255, 255)
-TOP, BOTTOM, RIGHT, LARGEST = 96, 52, 12, 64  # as in draw.ts
+TOP, BOTTOM, RIGHT, LARGEST = 96, 52, 12, 64  # as in layout.ts
 
 Export = Callable[[Page, str], Path]
 
@@ -120,7 +120,7 @@ def test_the_heatmap_as_svg_is_xml_with_its_cells_inside(opens: Opens, export: E
     texts = [element.text or "" for element in root.iter(f"{SVG}text")]
     assert {"demo", "attention weights", "raw", "linear", "nothing"} <= set(texts)
     assert any("where the model looked, not why it answered" in text for text in texts)
-    (image,) = root.iter(f"{SVG}image")
+    image, _scale = root.iter(f"{SVG}image")
     href = image.attrib["href"]
     assert href.startswith("data:image/png;base64,")
     width, height, at = pixels(page, base64.b64decode(href.partition(",")[2]))

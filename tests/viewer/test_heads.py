@@ -110,6 +110,13 @@ def shown(page: Page) -> str:
     return page.inner_text(".heads-said").replace("\xa0", " ")
 
 
+def all_heads(page: Page) -> None:
+    """At first there is one: the lines of all would hide each other."""
+    expect(page.locator(".heads-head[aria-pressed=true]")).to_have_text(["0"])
+    page.locator(".heads").get_by_role("button", name="All", exact=True).press("Enter")
+    expect(page.locator(".heads-head[aria-pressed=false]")).to_have_count(0)
+
+
 def test_the_lines_are_the_strongest_weights_and_the_rest_is_said(opens: Opens) -> None:
     page = opens(record(), state=f"#view=heads&layers=2&heads=1.3{RAW}")
     block = block_of(record())
@@ -172,6 +179,7 @@ def test_a_token_shows_all_its_lines_and_its_strongest_partners(opens: Opens) ->
     page = opens(record(), state=f"#view=heads&layers=1{RAW}")
     block = block_of(record())
     shown(page)
+    all_heads(page)
     page.locator("#heads-query-9").click()
     panel = page.locator(".heads-partners")
     expect(panel).to_contain_text("looks at")
@@ -214,6 +222,7 @@ def test_the_table_and_the_pictures_hold_the_lines(opens: Opens) -> None:
 def test_each_kind_of_attention_has_a_tab(opens: Opens) -> None:
     page = opens(several_blocks(), state="#view=heads")
     shown(page)
+    all_heads(page)
     tabs = page.get_by_role("tablist", name="Kind of attention").get_by_role("tab")
     assert [tab.split(":")[0] for tab in tabs.all_inner_texts()] == ["Encoder", "Decoder", "Cross"]
     tabs.first.focus()
@@ -267,7 +276,7 @@ def test_what_a_limit_left_out_is_said(opens: Opens) -> None:
     block = block_of(explanation)
     assert block.left_out is not None
     page = opens(explanation, state="#view=heads&layers=2")
-    expect(page.locator(".heads-warning")).to_contain_text(block.left_out)
+    expect(page.locator(".heads .warning")).to_contain_text(block.left_out)
 
 
 def test_hostile_tokens_are_text(opens: Opens) -> None:

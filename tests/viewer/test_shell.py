@@ -138,7 +138,7 @@ def test_the_address_keeps_the_state_and_back_undoes_a_step(opens: Opens) -> Non
     page.wait_for_selector("html[data-ready]")
     assert hash_of(page) == kept
     expect(page.locator(".sources-view h2")).to_contain_text("sentence 2")
-    expect(page.get_by_label("Scale")).to_have_value("log")
+    expect(page.get_by_label("Scale").locator("option:checked")).to_have_text("log")
 
 
 def test_damaged_addresses_are_ignored(opens: Opens) -> None:
@@ -164,7 +164,7 @@ def test_masks_and_shares_say_what_they_do(opens: Opens) -> None:
     outside = hostile().results[0].scores.elsewhere
     assert outside is not None
     expect(page.locator(".balance")).to_contain_text(f"{percent(outside[0].total)} masked")
-    page.get_by_label("Shares").select_option("shown")
+    page.get_by_label("Shares").select_option("renormalised: of what is shown")
     expect(page.locator(".balance")).to_contain_text(
         "Of what is shown for sentence 1: 100\N{NO-BREAK SPACE}%"
     )

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { poolCodes, poolMax } from "../src/core/pool.js";
+import { poolMax } from "../src/core/pool.js";
 
 const MATRIX = { rows: 3, columns: 5, values: Float32Array.of(0, 1, -2, 3, 0, 0, 0, 0, 0, 0, 0.5, 0, 0, 0, -9) };
 
@@ -12,9 +12,4 @@ test("a picture larger than its matrix is the matrix", () => expect(poolMax(MATR
 test("a part of the matrix", () => {
   const part = { row0: 0, row1: 2, column0: 1, column1: 4 };
   expect([...poolMax(MATRIX, 1, 3, part).values]).toEqual([1, -2, 3]);
-});
-
-test("codes of a head are pooled as they are", () => {
-  const codes = Uint8Array.of(1, 255, 3, 0, 0, 7);
-  expect([...poolCodes({ queries: 2, keys: 3, codes, levels: new Float32Array(256) }, 1, 2).codes]).toEqual([255, 7]);
 });

@@ -8,7 +8,7 @@ import { load } from "../src/core/model.ts";
 import { percent, quantity, step } from "../src/core/scale.ts";
 import { stretch } from "../src/core/stretch.ts";
 import { blanksVisible, visibleCharacters } from "../src/core/text.ts";
-import { top } from "../src/core/top.ts";
+import { strongest } from "../src/core/top.ts";
 
 let input = "";
 for await (const chunk of stdin.setEncoding("utf8")) input += chunk;
@@ -38,20 +38,19 @@ async function ofExplanation(explanation, stretches) {
 
 function ofResult(loaded, { scores, fidelity, groundedness }, result) {
   return loaded.targets.map((_, target) => {
-    const { shares, elsewhere } = loaded.shares(result, target);
-    const balance = top(loaded, result, target, 3);
+    const evidence = loaded.evidence(result, target);
+    const { shares, elsewhere, parts } = loaded.maskedShares(result, evidence, { maskSink: false, maskSpecial: false, renormalised: false });
+    const best = strongest(evidence.row.map((score, at) => (shares[at] > 0 ? score : 0)), 3);
     return {
       shares: [...shares],
       elsewhere,
-      balance: { ...balance, parts: balance.parts && Object.fromEntries(balance.parts) },
+      parts: Object.fromEntries(parts),
+      best,
       sentences: [
-        describe.elsewherePercent(balance),
-        describe.elsewhere(balance),
-        describe.found(balance, scores),
+        describe.found(evidence, scores),
         describe.measured(fidelity, target),
-        describe.notMeasured(fidelity),
         describe.measured(groundedness, target),
-        ...balance.top.map((ranked) => describe.score(ranked, scores)),
+        ...best.map((segment) => describe.score(evidence, segment, scores)),
       ],
     };
   });

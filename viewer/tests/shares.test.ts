@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import { elsewhere, found } from "../src/core/describe.js";
-import { renormalised } from "../src/core/shares.js";
-import { top } from "../src/core/top.js";
+import { found, score } from "../src/core/describe.js";
+import type { Masking } from "../src/core/shares.js";
+import { strongest } from "../src/core/top.js";
 import { attention, loaded, packed, result, scores, segment } from "./given.js";
 
 const PLACE = {
@@ -11,14 +11,15 @@ const PLACE = {
   targets: [[0, 4]] as [number, number][],
 };
 
+const ALL: Masking = { maskSink: false, maskSpecial: false, renormalised: false };
+
 test("negatives and noise count for nothing, and are told", async () => {
   const told = scores([[2, -1, 0.25]], { noise_floor: 0.5, stderr: [[0.1, 0.1, 0.1]] });
   const given = await loaded({ ...PLACE, results: [result(told)] });
-  expect([...given.shares(0, 0).shares]).toEqual([1, 0, 0]);
-  const balance = top(given, 0, 0, 5);
-  expect(balance).toMatchObject({ others: 0, against: 1, withinNoise: 1, lowest: -1, found: 2, parts: null });
-  expect(balance.top).toEqual([{ segment: 0, score: 2, share: 1, stderr: 0.1, alone: null }]);
-  expect(found(balance, told)).toBe(
+  const { shares, signed } = given.maskedShares(0, 0, ALL);
+  expect([[...shares], [...signed]]).toEqual([[1, 0, 0], [1, -0.5, 0]]);
+  expect(score(given.evidence(0, 0), 0, told)).toBe("2\xa0±\xa00.1\xa0nats");
+  expect(found(given.evidence(0, 0), told)).toBe(
     "Sum above noise: 2 nats. 1 passage scores below zero, the lowest −1 nats; the shares count this as 0. " +
       "1 passage scores within the noise floor of 0.5 nats, which the shares count as 0.",
   );
@@ -26,21 +27,19 @@ test("negatives and noise count for nothing, and are told", async () => {
 
 test("a score at the noise floor counts, though float32 is a little less", async () => {
   const given = await loaded({ ...PLACE, results: [result(scores([[0.7, 0, 0]], { noise_floor: 0.7 }))] });
-  expect(given.shares(0, 0).shares[0]).toBe(1);
+  expect(given.maskedShares(0, 0, ALL).shares[0]).toBe(1);
 });
 
-test("ties stand in reading order, and the best k are kept", async () => {
-  const given = await loaded({ ...PLACE, results: [result(scores([[1, 2, 1]]))] });
-  expect(top(given, 0, 0, 2).top.map(({ segment }) => segment)).toEqual([1, 0]);
-  expect(top(given, 0, 0, 2)).toMatchObject({ others: 1, othersShare: 0.25 });
+test("ties stand in reading order, the best k are kept, and nothing that is not above zero", () => {
+  expect(strongest([1, 2, 1, 0, 2], 3)).toEqual([1, 4, 0]);
+  expect(strongest([0, -1, NaN, 1], 3)).toEqual([3]);
 });
 
 test("claims share equally; without any, all is elsewhere", async () => {
   const claims = { unit: "claim", signed: false } as const;
   const given = await loaded({ ...PLACE, results: [result(scores([[1, 0, 3]], claims)), result(scores([[0, 0, 0]], claims))] });
-  expect([...given.shares(0, 0).shares]).toEqual([0.5, 0, 0.5]);
-  expect(given.shares(1, 0).elsewhere).toBe(1);
-  expect(elsewhere(top(given, 1, 0, 5))).toBe("no passage of the sources received anything that counts");
+  expect([...given.maskedShares(0, 0, ALL).shares]).toEqual([0.5, 0, 0.5]);
+  expect(given.maskedShares(1, 0, ALL).elsewhere).toBe(1);
 });
 
 test("what is masked is said, and divided out only where that is asked for", async () => {
@@ -55,7 +54,6 @@ test("what is masked is said, and divided out only where that is asked for", asy
   const both = given.maskedShares(0, 0, { maskSink: true, maskSpecial: true, renormalised: true });
   expect(both.masked).toBe(0.5625);
   expect(both.elsewhere).toBeCloseTo(1 / 7);
-  expect(Array.from(renormalised(raw.shares), (share) => share.toFixed(3))).toEqual(["0.667", "0.333", "0.000"]);
 });
 
 test("packed scores are the same scores", async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { DrawnText, holding, Offsets, visible, visibleCharacters } from "../src/core/text.js";
+import { codePoints, DrawnText, holding, visible, visibleCharacters } from "../src/core/text.js";
 import { wordsOf } from "../src/core/words.js";
 
 describe("what is drawn", () => {
@@ -26,8 +26,6 @@ describe("what is drawn", () => {
     const text = new DrawnText("😀\u202eab");
     expect(text.length).toBe(4);
     expect(text.slice(1, 3)).toBe("⟦RLO⟧a");
-    expect([0, 1, 2, 6, 7, 8, 99].map((unit) => text.offsetAt(0, unit))).toEqual([0, 0, 1, 1, 2, 3, 4]);
-    expect(new DrawnText("abc").offsetAt(1, 1)).toBe(2);
   });
 
   test("the next character that is not blank", () => {
@@ -37,10 +35,7 @@ describe("what is drawn", () => {
 });
 
 test("code points and UTF-16 units", () => {
-  const text = "a😀b😀";
-  const offsets = new Offsets(text);
-  expect([0, 1, 2, 3, 4].map((at) => offsets.toUnits(at))).toEqual([0, 1, 3, 4, 6]);
-  expect([0, 1, 2, 3, 4, 5, 6].map((at) => offsets.fromUnits(at))).toEqual([0, 1, 1, 2, 3, 3, 4]);
+  expect([0, 1, 2, 3, 4, 5, 6].map(codePoints("a😀b😀"))).toEqual([0, 1, 1, 2, 3, 3, 4]);
 });
 
 test("the span that holds a place", () => {

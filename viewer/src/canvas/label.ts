@@ -1,8 +1,11 @@
 // Labels: texts of records in little room.
 
-import { font } from "./pen.js";
-
 const RIGHT_TO_LEFT = /^[^\p{L}]*[\p{Script=Hebrew}\p{Script=Arabic}\p{Script=Syriac}\p{Script=Thaana}\p{Script=Nko}]/u;
+export const FONT = "system-ui, -apple-system, Segoe UI, Roboto, Noto Sans, Helvetica Neue, Arial, sans-serif";
+
+export function font(size = 12, bold = false): string {
+  return `${bold ? "600 " : ""}${size}px ${FONT}`;
+}
 
 /** The direction that the first letter of a text gives it. */
 export function firstStrong(text: string): "ltr" | "rtl" {
@@ -12,56 +15,42 @@ export function firstStrong(text: string): "ltr" | "rtl" {
 let context: CanvasRenderingContext2D | null = null;
 
 /** The width of a text, in pixels. */
-export function measure(text: string, size = 12, bold = false): number {
+export function measure(text: string, size?: number, bold?: boolean): number {
   context ??= document.createElement("canvas").getContext("2d");
-  if (context === null) return text.length * size * 0.6;
+  if (context === null) return 0;
   context.font = font(size, bold);
   return context.measureText(text).width;
 }
 
 /** More marks on one letter than any script has would be drawn across the lines above. */
 const PILE = /(\p{M}{4})\p{M}+/gu;
+/** Characters as a reader counts them, so that no accent and no emoji is cut in two. */
+const segmenter = new Intl.Segmenter("und");
 
 /** As much of a text as `width` pixels hold, in one line; an ellipsis stands for the rest. */
-export function fitted(text: string, width: number, size = 12, bold = false): string {
-  // No letter is narrower than a pixel and a half, so what lies beyond that is never measured.
-  const most = Math.ceil(width / 1.5);
-  const line = text.slice(0, 4 * most).replace(/\s+/g, " ").replace(PILE, "$1").trim();
-  if (text.length <= 4 * most && line.length <= most && measure(line, size, bold) <= width) return line;
-  const signs = graphemes(line, most);
+export function fitted(text: string, width: number, size?: number, bold?: boolean): string {
+  // What lies beyond is never measured: no character is so narrow.
+  const most = Math.ceil(2 * width);
+  const line = text.slice(0, most).replace(/\s+/g, " ").replace(PILE, "$1").trim();
+  if (text.length <= most && measure(line, size, bold) <= width) return line;
+  const signs = Array.from(segmenter.segment(line), ({ segment }) => segment);
+  const cut = (count: number) => `${signs.slice(0, count).join("").trimEnd()}…`;
   let [low, high] = [0, signs.length];
   while (low < high) {
     const middle = (low + high + 1) >> 1;
-    if (measure(`${signs.slice(0, middle).join("")}…`, size, bold) <= width) low = middle;
+    if (measure(cut(middle), size, bold) <= width) low = middle;
     else high = middle - 1;
   }
-  return `${signs.slice(0, low).join("").trimEnd()}…`;
-}
-
-const segmenter = new Intl.Segmenter("und", { granularity: "grapheme" });
-
-/** The first characters as a reader counts them, so that no accent and no emoji is cut in two. */
-function graphemes(text: string, most: number): string[] {
-  const found: string[] = [];
-  for (const { segment } of segmenter.segment(text)) {
-    if (found.length === most) break;
-    found.push(segment);
-  }
-  return found;
+  return cut(low);
 }
 
 /** A text in lines that are at most `width` pixels wide: broken at blanks; a longer word is cut. */
-export function wrapped(text: string, width: number, size = 12, bold = false): string[] {
+export function wrapped(text: string, width: number, size?: number, bold?: boolean): string[] {
   const lines: string[] = [];
-  let line = "";
   for (const word of text.trim().split(/\s+/)) {
-    const longer = line === "" ? word : `${line} ${word}`;
-    if (longer.length < width && measure(longer, size, bold) <= width) {
-      line = longer;
-      continue;
-    }
-    if (line !== "") lines.push(line);
-    line = fitted(word, width, size, bold);
+    const longer = `${lines.at(-1) ?? ""} ${word}`;
+    if (lines.length > 0 && longer.length < width && measure(longer, size, bold) <= width) lines[lines.length - 1] = longer;
+    else lines.push(fitted(word, width, size, bold));
   }
-  return line === "" ? lines : [...lines, line];
+  return lines;
 }

@@ -2,11 +2,10 @@
 
 import { useEffect, useRef } from "preact/hooks";
 import { type Palette, readPalette } from "./palette.js";
-import { CanvasPen } from "./pen.js";
+import { canvasPen, type Pen } from "./pen.js";
 
 export interface Stage {
-  context: CanvasRenderingContext2D;
-  pen: CanvasPen;
+  pen: Pen;
   /** In pixels of the style sheet, whatever the resolution. */
   width: number;
   height: number;
@@ -16,10 +15,11 @@ export interface Stage {
 }
 
 /**
- * Draws on the canvas that the answer is given to as `ref`, after every rendering of the component.
+ * Draws on the canvas that the answer is given to as `ref`, after a rendering of the component where one of
+ * `needs` has changed, or after every one.
  * The canvas needs a class with the style `canvas.css` of this folder, and a size of its own.
  */
-export function useStage(draw: (stage: Stage) => void) {
+export function useStage(draw: (stage: Stage) => void, needs?: readonly unknown[]) {
   const ref = useRef<HTMLCanvasElement>(null);
   const drawer = useRef(draw);
   const redraw = useRef(() => {});
@@ -39,47 +39,42 @@ export function useStage(draw: (stage: Stage) => void) {
       if (width === 0 || height === 0) return;
       const ratio = devicePixelRatio;
       const [across, down] = [Math.round(width * ratio), Math.round(height * ratio)];
-      // To set a size clears the canvas. On paper that is the only way: there Chromium writes down what is drawn,
-      // and to clear a rectangle would clear what lies under the canvas too.
+      context.resetTransform();
+      // To set a size clears the canvas, but takes long. On paper it is the only way: there Chromium writes down
+      // what is drawn, and to clear a rectangle would clear what lies under the canvas too.
       if (canvas.width !== across || canvas.height !== down || print.matches) {
         canvas.width = across;
         canvas.height = down;
-      } else {
-        context.resetTransform();
-        context.clearRect(0, 0, across, down);
-      }
+      } else context.clearRect(0, 0, across, down);
       palette ??= readPalette(canvas.parentElement ?? canvas);
-      context.setTransform(ratio, 0, 0, ratio, 0, 0);
-      drawer.current({ context, pen: new CanvasPen(context), width, height, ratio, palette });
+      context.scale(ratio, ratio);
+      drawer.current({ pen: canvasPen(context), width, height, ratio, palette });
     };
     const soon = () => {
       if (frame === 0) frame = requestAnimationFrame(now);
     };
-    // The canvas has the ink's colour, with a transition: whoever changes the scheme, its end tells of it.
-    const recoloured = () => {
+    // The canvas has the ink's colour, with a transition: whoever changes the scheme, its end tells of it. Paper
+    // has colours and a width of its own, and waits for no frame.
+    const recoloured = ({ type }: Event) => {
       palette = null;
-      soon();
-    };
-    // Paper has colours and a width of its own, and waits for no frame.
-    const printed = () => {
-      palette = null;
-      now();
+      if (type === "change") now();
+      else soon();
     };
     redraw.current = soon;
     soon();
     const sizes = new ResizeObserver(soon);
     sizes.observe(canvas);
     canvas.addEventListener("transitionend", recoloured);
-    print.addEventListener("change", printed);
+    print.addEventListener("change", recoloured);
     return () => {
       cancelAnimationFrame(frame);
       redraw.current = () => {};
       sizes.disconnect();
       canvas.removeEventListener("transitionend", recoloured);
-      print.removeEventListener("change", printed);
+      print.removeEventListener("change", recoloured);
     };
   }, []);
 
-  useEffect(() => redraw.current());
+  useEffect(() => redraw.current(), needs);
   return ref;
 }

@@ -53,21 +53,6 @@ export class Attention {
     return decoded;
   }
 
-  /** The mean weight over these heads, queries x keys; null where one of them is left out. */
-  async mean(places: readonly { layer: number; head: number }[], signal?: AbortSignal): Promise<Matrix | null> {
-    const { queries, keys } = this.shape;
-    const sum = new Float32Array(queries * keys);
-    for (const { layer, head } of places) {
-      signal?.throwIfAborted();
-      const own = await this.weights(layer, head);
-      if (own === null) return null;
-      const { codes, levels } = own;
-      for (let at = 0; at < sum.length; at++) sum[at]! += levels[codes[at]!]!;
-    }
-    for (let at = 0; at < sum.length; at++) sum[at]! /= places.length;
-    return { rows: queries, columns: keys, values: sum };
-  }
-
   /** The greatest weight in each cell of `thumbnail_shape`; null where it is left out. */
   thumbnail(layer: number, head: number): Matrix | null {
     const packed = this.head(layer, head).thumbnail;

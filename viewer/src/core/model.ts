@@ -2,7 +2,7 @@
 
 import { unpackFloats } from "./packing.js";
 import type { Explanation, Packed, Result, Retrieval } from "./schema.js";
-import { type Evidence, maskedShares, type MaskedShares, type Masking, type Shares, sharesOf } from "./shares.js";
+import { type Evidence, maskedShares, type MaskedShares, type Masking } from "./shares.js";
 import { segmentsOf } from "./stretch.js";
 import { DrawnText, type Span, visible } from "./text.js";
 import { wordsOf } from "./words.js";
@@ -31,6 +31,10 @@ export interface LoadedResult {
   readonly stderr: Matrix | null;
   /** Output tokens x source tokens; null where it was not kept. */
   readonly detail: Matrix | null;
+  /** By target and segment: what removing the segment alone did. */
+  readonly alone: ReadonlyMap<number, ReadonlyMap<number, number>>;
+  /** By target: of how many segments the score is not known. */
+  readonly unmeasured: ReadonlyMap<number, number>;
   /** A letter that tells its numbers from those of other methods; empty where there is one. */
   readonly key: string;
 }
@@ -65,31 +69,22 @@ export class Loaded {
   }
 
   result(index: number): LoadedResult {
-    const found = this.results[index];
-    if (found === undefined) throw new RangeError(`there is no result ${index}`);
-    return found;
+    return this.results[index]!;
   }
 
   /** What one target received by one result. */
   evidence(result: number, target: number): Evidence {
-    const { scores, stderr, told } = this.result(result);
-    const own = told.confirmations.filter((item) => item.target === target);
+    const { scores, stderr, told, alone, unmeasured } = this.result(result);
     return {
       row: rowOf(scores, target),
       elsewhere: told.scores.elsewhere?.[target] ?? null,
       stderr: stderr === null ? null : rowOf(stderr, target),
-      alone: new Map(own.map((item) => [item.segment, item.effect])),
-      unmeasured: told.scores.unmeasured.filter(([at]) => at === target).length,
+      alone: alone.get(target) ?? new Map(),
+      unmeasured: unmeasured.get(target) ?? 0,
     };
   }
 
-  /** Shares of one target by one result, and the share of elsewhere. */
-  shares(result: number, target: number): Shares {
-    const { scores, told } = this.result(result);
-    return sharesOf(rowOf(scores, target), told.scores, told.scores.elsewhere?.[target]?.total ?? 0);
-  }
-
-  /** The same for a target or a stretch, where parts of elsewhere are left out of the picture. */
+  /** Shares of a target or a stretch, where parts of elsewhere may be left out of the picture. */
   maskedShares(result: number, what: number | Evidence, masking: Masking): MaskedShares {
     const evidence = typeof what === "number" ? this.evidence(result, what) : what;
     return maskedShares(evidence, this.result(result).told.scores, masking);
@@ -97,30 +92,17 @@ export class Loaded {
 
   /** For each column of a result's token level its segment; -1 for blanks. */
   segmentsOfDetail(result: number): Int32Array {
-    let known = this.detailSegments.get(result);
-    if (known === undefined) {
-      known = segmentsOf(this, this.result(result).told.detail?.tokens ?? []);
-      this.detailSegments.set(result, known);
-    }
-    return known;
+    return once(this.detailSegments, result, () => segmentsOf(this, this.result(result).told.detail?.tokens ?? []));
   }
 
   /** The text of a source, by its id; of the output for null. */
   textOf(source: string | null): DrawnText {
-    if (source === null) return this.output;
-    const text = this.texts[this.sourceIndex.get(source) ?? -1];
-    if (text === undefined) throw new RangeError(`there is no source ${source}`);
-    return text;
+    return source === null ? this.output : this.texts[this.sourceIndex.get(source)!]!;
   }
 
   /** The words of that text, in code points. */
   words(source: string | null): readonly Span[] {
-    let known = this.wordsKnown.get(source);
-    if (known === undefined) {
-      known = wordsOf(this.textOf(source).text);
-      this.wordsKnown.set(source, known);
-    }
-    return known;
+    return once(this.wordsKnown, source, () => wordsOf(this.textOf(source).text));
   }
 
   /** The words of a target, as drawn. */
@@ -156,6 +138,8 @@ export async function load(given: Given): Promise<Loaded> {
       scores: await matrix(told.scores.values, rows, columns),
       stderr: told.scores.stderr === null ? null : await matrix(told.scores.stderr, rows, columns),
       detail: told.detail === null ? null : await matrix(told.detail, ...told.detail.shape),
+      alone: aloneOf(told),
+      unmeasured: unmeasuredOf(told),
       key: several ? `${String.fromCharCode(65 + (at % 26))}${Math.floor(at / 26) || ""}` : "",
     })),
   );
@@ -167,6 +151,27 @@ export async function load(given: Given): Promise<Loaded> {
     return own.get(`${block} ${layer} ${head}`) ?? (await given.fetchHead?.(block, layer, head)) ?? null;
   };
   return new Loaded(explanation, results, given.retrieval ?? null, fetchHead);
+}
+
+/** What a map holds for a key, made where it is asked for first. */
+function once<K, V>(map: Map<K, V>, key: K, make: () => V): V {
+  const known = map.get(key) ?? make();
+  map.set(key, known);
+  return known;
+}
+
+function aloneOf({ confirmations }: Result): Map<number, Map<number, number>> {
+  const alone = new Map<number, Map<number, number>>();
+  for (const { target, segment, effect } of confirmations) {
+    once(alone, target, () => new Map<number, number>()).set(segment, effect);
+  }
+  return alone;
+}
+
+function unmeasuredOf({ scores }: Result): Map<number, number> {
+  const counts = new Map<number, number>();
+  for (const [target] of scores.unmeasured) counts.set(target, (counts.get(target) ?? 0) + 1);
+  return counts;
 }
 
 async function matrix(told: number[][] | Packed, rows: number, columns: number): Promise<Matrix> {

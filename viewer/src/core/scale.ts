@@ -13,10 +13,12 @@ export type Scale = "linear" | "log" | "percentile";
 /** Where the logarithmic scale begins, unless all values are smaller. */
 export const LOG_FLOOR = 1e-6;
 
-/** A share in percent, rounded as it is written: whole from 10 % on, one decimal below. */
-export function percentNumber(share: number): number {
-  const number = tenths(100 * share);
-  return Math.abs(number) >= 10 ? whole(100 * share) : number;
+/** A share in percent, rounded as it is written: whole from 10 % on, one decimal below; halves to even, as Python. */
+function percentNumber(share: number): number {
+  const size = 100 * share;
+  // A half of a tenth is exact in quarters only.
+  const tenths = Number((size % 1 === 0.25 ? size - 0.05 : size).toFixed(1));
+  return tenths < 10 ? tenths : Math.round(size % 2 === 0.5 ? size - 0.5 : size);
 }
 
 /** A share for reading: `43 %`, `4.2 %`, `0 %`; only what is all is written as 100 %, and what is nothing as 0. */
@@ -43,30 +45,23 @@ export function legend(): [number, string][] {
 
 /** A score for reading: three significant digits, with a real minus sign. */
 export function quantity(value: number): string {
-  if (value === 0) return Object.is(value, -0) ? `${MINUS}0` : "0";
-  const [digits, power] = Math.abs(value).toExponential(2).split("e") as [string, string];
-  let number = Number(`${digits}e${power}`);
-  // toExponential rounds halves up; Python rounds them to even.
-  const exact = Math.abs(value).toExponential(40);
-  if (/^\d\.\d[02468]50+e/.test(exact)) number = Number(`${exact.slice(0, 4)}e${exact.split("e")[1]}`);
-  const exponent = Number(number.toExponential(2).split("e")[1]);
-  const text =
-    exponent < -4 || exponent >= 3
-      ? `${Number(number.toExponential(2).split("e")[0])}e${exponent < 0 ? MINUS : "+"}${String(Math.abs(exponent)).padStart(2, "0")}`
-      : String(Number(number.toPrecision(3)));
-  return (value < 0 ? MINUS : "") + text;
-}
-
-/** Python rounds halves to even, and toFixed up: a half of a tenth is exact in quarters only. */
-function tenths(value: number): number {
   const size = Math.abs(value);
-  const rounded = size % 1 === 0.25 ? size - 0.05 : size;
-  return Math.sign(value) * Number(rounded.toFixed(1));
+  // toExponential rounds halves up; Python rounds them to even.
+  const up = /^\d\.\d[02468]50*e/.test(size.toExponential(40));
+  const text = (up ? size * (1 - 2 ** -52) : size).toExponential(2);
+  const [digits, power] = text.split("e").map(Number) as [number, number];
+  const exponent = `e${power < 0 ? MINUS : "+"}${String(Math.abs(power)).padStart(2, "0")}`;
+  const minus = value < 0 || Object.is(value, -0) ? MINUS : "";
+  return minus + (power < -4 || power >= 3 ? digits + exponent : Number(text));
 }
 
-function whole(value: number): number {
-  const up = Math.round(value);
-  return up - value === 0.5 && up % 2 !== 0 ? up - 1 : up;
+/** The number with the fewest digits that is this float32: the one that was written. */
+export function shortest(value: number): number {
+  for (let digits = 6; digits < 9; digits++) {
+    const short = Number(value.toPrecision(digits));
+    if (Math.fround(short) === value) return short;
+  }
+  return Number(value.toPrecision(9));
 }
 
 /** The greatest magnitude. */

@@ -141,7 +141,7 @@ export interface Retrieval {
     metadata: Record<string, string>;
     rank: number;
     retrieval_score: number | null;
-    in_prompt: boolean;
+    in_prompt: boolean | null;
     coverage: number;
     passages: { source: string; start: number; end: number; text: string; share: number }[];
     share: number | null;

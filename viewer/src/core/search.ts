@@ -1,4 +1,4 @@
-// Search as a reader means it: capitals and kinds of blanks do not matter, nor accents unless asked for.
+// Search as a reader means it: capitals and kinds of blanks do not matter, nor do accents.
 
 import { BLANKS } from "./text.js";
 
@@ -13,10 +13,7 @@ export class Searched {
   /** The code point from which each UTF-16 unit of `folded` stems; null where they are the same. */
   private readonly from: Uint32Array | null = null;
 
-  constructor(
-    text: string,
-    private readonly accents = false,
-  ) {
+  constructor(text: string) {
     if (/^[ -~]*$/.test(text) && !text.includes("  ")) {
       this.folded = text.toLowerCase();
       return;
@@ -28,7 +25,7 @@ export class Searched {
     const known = new Map<string, string>();
     for (const character of text) {
       let piece = known.get(character);
-      if (piece === undefined) known.set(character, (piece = folded(character, accents)));
+      if (piece === undefined) known.set(character, (piece = folded(character)));
       if (piece !== " " || !blank) {
         pieces.push(piece);
         for (let unit = 0; unit < piece.length; unit++) from.push(at);
@@ -42,16 +39,14 @@ export class Searched {
 
   /** Where the query stands, in code points, in reading order; at most `MOST_FOUND` places. */
   find(query: string): [number, number][] {
-    const wanted = [...query].map((character) => folded(character, this.accents)).join("").replace(/ +/g, " ").trim();
+    const wanted = [...query].map((character) => folded(character)).join("").replace(/ +/g, " ").trim();
     const places: [number, number][] = [];
     if (wanted === "") return places;
     let at = this.folded.indexOf(wanted);
     while (at >= 0 && places.length < MOST_FOUND) {
       const end = at + wanted.length;
-      // An `e` is no part of an `é` that is written as two characters.
-      const whole = !this.accents || this.folded.slice(end, end + 1).search(ACCENTS) < 0;
-      if (whole) places.push([this.place(at), this.place(end - 1) + 1]);
-      at = this.folded.indexOf(wanted, whole ? end : at + 1);
+      places.push([this.place(at), this.place(end - 1) + 1]);
+      at = this.folded.indexOf(wanted, end);
     }
     return places;
   }
@@ -61,17 +56,11 @@ export class Searched {
   }
 }
 
-/** Where the query stands in the text: see `Searched`. */
-export function find(text: string, query: string, accents = false): [number, number][] {
-  return new Searched(text, accents).find(query);
-}
-
-function folded(character: string, accents: boolean): string {
+function folded(character: string): string {
   if (character >= "a" && character <= "z") return character;
   if (character.search(BLANKS) >= 0) return " ";
   // By way of capitals, `ß` is `ss` and every sigma is the same.
   const lower = character.toUpperCase().toLowerCase();
   if (character < "\x7f") return lower;
-  const parts = lower.normalize("NFD");
-  return accents ? parts : parts.replace(ACCENTS, "").normalize("NFC");
+  return lower.normalize("NFD").replace(ACCENTS, "").normalize("NFC");
 }

@@ -16,11 +16,6 @@ export interface Evidence {
   unmeasured: number;
 }
 
-export interface Shares {
-  shares: Float64Array;
-  elsewhere: number;
-}
-
 /** Parts of elsewhere as shares, largest first. */
 export type Parts = readonly (readonly [ElsewherePart, number])[];
 
@@ -31,65 +26,53 @@ export interface Masking {
   renormalised: boolean;
 }
 
-/** `parts` and `elsewhere` hold what is not masked; `masked`: the share of what is. */
-export interface MaskedShares extends Shares {
+export interface MaskedShares {
+  shares: Float64Array;
+  /** Like the shares, and below zero where a segment speaks against: a score's size tells both. */
+  signed: Float64Array;
+  /** The share of what is neither in a segment nor masked, and what it is made of. */
+  elsewhere: number;
   parts: Parts;
+  /** The share of what is masked, always of all evidence, and what it is made of. */
   masked: number;
+  left: Parts;
 }
 
-/** What counts of a score: nothing below zero or the noise floor, and every claim alike. */
-function counted(value: number, scores: Scores, floor: number): number {
-  if (value <= 0 || value < floor) return 0;
-  return scores.unit === "claim" ? 1 : value;
-}
-
-/** One row of `values` as shares, and what is left for elsewhere. `outside`: elsewhere's total, 0 for none. */
-export function sharesOf(row: Float32Array, scores: Scores, outside: number): Shares {
+/** The shares of what is shown where the sink, or special tokens, are left out. */
+export function maskedShares({ row, elsewhere }: Evidence, scores: Scores, masking: Masking): MaskedShares {
+  const isLeft = (part: string) => (part === "sink" && masking.maskSink) || (part === "special" && masking.maskSpecial);
+  const parts = Object.entries(elsewhere ?? {}).filter(([part]) => part !== "total");
+  const hidden = parts.reduce((sum, [part, value]) => sum + (isLeft(part) ? value : 0), 0);
+  const total = elsewhere?.total ?? 0;
+  // Nothing counts below zero or the noise floor, and every claim alike.
   const floor = Math.fround(scores.noise_floor ?? 0);
   const shares = new Float64Array(row.length);
   let sum = 0;
-  for (let at = 0; at < row.length; at++) sum += shares[at] = counted(row[at]!, scores, floor);
-  const whole = sum + Math.max(outside, 0);
-  if (whole > 0) for (let at = 0; at < row.length; at++) shares[at]! /= whole;
-  return { shares, elsewhere: whole > 0 ? Math.min(1, Math.max(0, 1 - sum / whole)) : 1 };
-}
-
-/** The parts of elsewhere as shares of `whole`, largest first; none where there was nothing at all. */
-export function partsOf(elsewhere: Elsewhere, whole: number, left: ReadonlySet<string> = NONE): Parts {
-  if (whole <= 0) return [];
-  return Object.entries(elsewhere)
-    .filter(([name, value]) => name !== "total" && value !== 0 && !left.has(name))
-    .map(([name, value]) => [name as ElsewherePart, value / whole] as const)
-    .sort(([, one], [, other]) => Math.abs(other) - Math.abs(one));
-}
-
-const NONE: ReadonlySet<string> = new Set();
-
-/** The shares of what is shown where the sink, or special tokens, are left out. */
-export function maskedShares(evidence: Evidence, scores: Scores, masking: Masking): MaskedShares {
-  const { row, elsewhere } = evidence;
-  const left = new Set<ElsewherePart>();
-  if (masking.maskSink) left.add("sink");
-  if (masking.maskSpecial) left.add("special");
-  let hidden = 0;
-  if (elsewhere !== null) for (const part of left) hidden += elsewhere[part];
-  const total = elsewhere?.total ?? 0;
-  const rest = total - hidden;
-  const raw = sharesOf(row, scores, total);
-  const floor = Math.fround(scores.noise_floor ?? 0);
-  const sum = row.reduce((before, value) => before + counted(value, scores, floor), 0);
-  const whole = sum + Math.max(total, 0);
-  const masked = whole > 0 ? hidden / whole : 0;
-  if (masking.renormalised) {
-    const parts = elsewhere === null ? [] : partsOf(elsewhere, sum + Math.max(rest, 0), left);
-    return { ...sharesOf(row, scores, rest), parts, masked };
+  for (let at = 0; at < row.length; at++) {
+    const value = row[at]!;
+    if (value > 0 && value >= floor) sum += shares[at] = scores.unit === "claim" ? 1 : value;
   }
-  const parts = elsewhere === null ? [] : partsOf(elsewhere, whole, left);
-  return { ...raw, elsewhere: Math.min(1, Math.max(0, raw.elsewhere - masked)), parts, masked };
+  const all = sum + Math.max(total, 0);
+  const whole = masking.renormalised ? sum + Math.max(total - hidden, 0) : all;
+  const masked = all > 0 ? hidden / all : 0;
+  if (whole > 0) for (let at = 0; at < shares.length; at++) shares[at]! /= whole;
+  const partsOf = (own: boolean, whole: number) =>
+    (whole > 0 ? parts : [])
+      .filter(([part, value]) => value !== 0 && isLeft(part) === own)
+      .map(([part, value]) => [part as ElsewherePart, value / whole] as const)
+      .sort(([, one], [, other]) => Math.abs(other) - Math.abs(one));
+  return {
+    shares,
+    signed: scores.signed ? against(row, shares, floor, whole) : shares,
+    elsewhere: whole > 0 ? Math.min(1, Math.max(0, 1 - sum / whole - (masking.renormalised ? 0 : masked))) : 1,
+    parts: partsOf(false, whole),
+    masked,
+    left: partsOf(true, all),
+  };
 }
 
-/** Divided by their sum: for what shows passages and nothing else, and says so. */
-export function renormalised(shares: Float64Array): Float64Array {
-  const sum = shares.reduce((before, share) => before + share, 0);
-  return sum > 0 ? shares.map((share) => share / sum) : shares;
+/** The shares, and of what scores below zero what would be its share. */
+function against(row: Float32Array, shares: Float64Array, floor: number, whole: number): Float64Array {
+  const size = whole > 0 ? whole : row.reduce((sum, score) => sum + Math.abs(score), 0);
+  return shares.map((share, at) => (row[at]! < -floor ? row[at]! / size : share));
 }

@@ -32,17 +32,6 @@ export class DrawnText {
     return this.drawn === null ? this.text.slice(start, end) : this.drawn.slice(start, end).join("");
   }
 
-  /** The code point that is drawn at this UTF-16 unit of `slice(start, Infinity)`. */
-  offsetAt(start: number, unit: number): number {
-    if (this.drawn === null) return Math.min(start + unit, this.length);
-    let at = start;
-    for (let left = unit; at < this.length; at++) {
-      left -= this.drawn[at]!.length;
-      if (left < 0) break;
-    }
-    return at;
-  }
-
   /** The first code point from `at` on that is not blank; the length where there is none. */
   inkFrom(at: number): number {
     this.blanks ??= blankRuns(this.text);
@@ -66,35 +55,21 @@ export function holding(spans: readonly Span[], at: number): number | null {
   return low > 0 && at < spans[low - 1]![1] ? low - 1 : null;
 }
 
-/** Converts offsets of a text between code points and UTF-16 units. */
-export class Offsets {
-  /** The code points that take two units, by their index. */
-  private readonly pairs: number[] = [];
-
-  constructor(text: string) {
-    for (const found of text.matchAll(/[\u{10000}-\u{10ffff}]/gu)) this.pairs.push(found.index - this.pairs.length);
-  }
-
-  toUnits(codePoint: number): number {
-    return codePoint + this.before((at) => this.pairs[at]! < codePoint);
-  }
-
-  /** Of the second unit of a code point: that code point. */
-  fromUnits(unit: number): number {
-    // The pair of index n begins at unit pairs[n] + n: of those that end at or before `unit`, each took one more.
-    return unit - this.before((at) => this.pairs[at]! + at < unit);
-  }
-
-  private before(holds: (at: number) => boolean): number {
+/** Code points of a text by its UTF-16 units; of the second unit of a code point: that code point. */
+export function codePoints(text: string): (unit: number) => number {
+  // The code points that take two units, by their index. The one of index n begins at unit pairs[n] + n.
+  const pairs: number[] = [];
+  for (const { index } of text.matchAll(/[\u{10000}-\u{10ffff}]/gu)) pairs.push(index - pairs.length);
+  return (unit) => {
     let low = 0;
-    let high = this.pairs.length;
+    let high = pairs.length;
     while (low < high) {
       const middle = (low + high) >> 1;
-      if (holds(middle)) low = middle + 1;
+      if (pairs[middle]! + middle < unit) low = middle + 1;
       else high = middle;
     }
-    return low;
-  }
+    return unit - low;
+  };
 }
 
 /** How each code point is drawn. */
@@ -137,9 +112,9 @@ function isHidden(character: string): boolean {
 
 /** Where blanks stand, in code points. */
 function blankRuns(text: string): Span[] {
-  const offsets = new Offsets(text);
+  const point = codePoints(text);
   return Array.from(text.matchAll(BLANKS), (run) => {
-    const start = offsets.fromUnits(run.index);
+    const start = point(run.index);
     return [start, start + run[0].length] as const;
   });
 }

@@ -1,15 +1,15 @@
-// Where the words of a text are, so that the tokens of a word can be shown as one. Offsets are code points.
+// Where the words of a text are, so that the tokens of a word can be shown as one. codePoints are code points.
 
-import { BLANKS, Offsets, type Span } from "./text.js";
+import { BLANKS, codePoints, type Span } from "./text.js";
 
 /** Scripts that put no blanks between words. */
 const UNSPACED = /[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Thai}\p{sc=Lao}\p{sc=Khmer}\p{sc=Myanmar}]/u;
 
 /** What stands between blanks; in scripts without them, what the browser takes for words. */
 export function wordsOf(text: string): Span[] {
-  const offsets = new Offsets(text);
+  const point = codePoints(text);
   const spans: Span[] = [];
-  const add = (start: number, end: number) => spans.push([offsets.fromUnits(start), offsets.fromUnits(end)]);
+  const add = (start: number, end: number) => spans.push([point(start), point(end)]);
   const run = (start: number, end: number) => {
     if (end <= start) return;
     let from = start;

@@ -48,7 +48,7 @@ function Question({ page }: { page: Page }) {
                 dir="auto"
                 lang=""
                 placeholder="Such as: Summarise this record."
-                value={form.prompt}
+                value={form.prompt.value}
                 onInput={(event) => (form.prompt.value = event.currentTarget.value)}
               />
             </label>
@@ -58,7 +58,7 @@ function Question({ page }: { page: Page }) {
                 rows={2}
                 dir="auto"
                 lang=""
-                value={form.output}
+                value={form.output.value}
                 onInput={(event) => (form.output.value = event.currentTarget.value)}
               />
             </label>

@@ -1,6 +1,6 @@
 // The model, the method, and what is told apart.
 
-import type { Signal } from "@preact/signals";
+import type { Signal } from "../ui/signals.js";
 import { SEGMENTS, TARGETS } from "./form.js";
 import { ACCESS, METHODS } from "./words.js";
 import type { Page } from "./work.js";
@@ -35,7 +35,7 @@ export function Settings({ page }: { page: Page }) {
             min="0"
             step="1"
             placeholder="no limit"
-            value={form.calls}
+            value={form.calls.value}
             onInput={(event) => (form.calls.value = event.currentTarget.value)}
           />
         </label>
@@ -78,7 +78,7 @@ function Unit<T extends string>({ label, of, units }: { label: string; of: Signa
   return (
     <label>
       {label}
-      <select value={of} onChange={(event) => (of.value = units[event.currentTarget.selectedIndex] ?? of.value)}>
+      <select value={of.value} onChange={(event) => (of.value = units[event.currentTarget.selectedIndex] ?? of.value)}>
         {units.map((unit) => (
           <option value={unit}>{unit === "whole" ? "whole output" : unit}</option>
         ))}

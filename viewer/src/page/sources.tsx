@@ -1,6 +1,6 @@
 // The record: texts that are typed, pasted, chosen or dropped.
 
-import { signal } from "@preact/signals";
+import { signal } from "../ui/signals.js";
 import { useEffect } from "preact/hooks";
 import { visible } from "../core/text.js";
 import type { Draft, Form } from "./form.js";
@@ -49,7 +49,7 @@ function Source({ draft, number, remove }: { draft: Draft; number: number; remov
           dir="auto"
           lang=""
           autocomplete="off"
-          value={draft.name}
+          value={draft.name.value}
           onInput={(event) => (draft.name.value = event.currentTarget.value)}
         />
         {remove !== null && (
@@ -65,7 +65,7 @@ function Source({ draft, number, remove }: { draft: Draft; number: number; remov
         lang=""
         spellcheck={false}
         autocomplete="off"
-        value={draft.text}
+        value={draft.text.value}
         onInput={(event) => (draft.text.value = event.currentTarget.value)}
       />
     </div>

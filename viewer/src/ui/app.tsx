@@ -1,38 +1,65 @@
 // The viewer as a whole: what must always be in sight, the views, and what they have in common.
 
-import { useSignal } from "@preact/signals";
 import { useRef } from "preact/hooks";
 import { HeadsView } from "../views/heads/index.js";
 import { HeatmapView } from "../views/heatmap/index.js";
 import { RecordView } from "../views/record/index.js";
 import { SourcesView } from "../views/sources/index.js";
+import { choose } from "./chosen.js";
 import { ExportMenu } from "./export.js";
 import { Header } from "./header.js";
 import { Help } from "./help.js";
+import { useSignal } from "./signals.js";
 import { type View, VIEWS } from "./state.js";
 import { Options, Search, useMatch } from "./toolbar.js";
 import { useViewer } from "./viewer.js";
 
-const NAMES: Record<View, string> = {
-  record: "Record and summary",
-  sources: "Sources",
-  heatmap: "Heatmap",
-  heads: "Heads",
+const SHOWN: Record<View, { name: string; Drawn: () => preact.JSX.Element }> = {
+  record: { name: "Record and summary", Drawn: RecordView },
+  sources: { name: "Sources", Drawn: SourcesView },
+  heatmap: { name: "Heatmap", Drawn: HeatmapView },
+  heads: { name: "Heads", Drawn: Attention },
 };
 
 export function App() {
-  const { told, root } = useViewer();
+  const viewer = useViewer();
+  const { loaded, state, announce, root, told } = viewer;
+  const go = useMatch();
   const frame = useRef<HTMLDivElement>(null);
   const help = useSignal(false);
   const keys = useSignal(true);
-  const pressed = useKeys(keys.value, () => (help.value = true), frame);
   const Main = root instanceof Document ? "main" : "div";
+  const show = (view: View | undefined) => {
+    if (view === undefined) return;
+    state.view.value = view;
+    announce(SHOWN[view].name);
+  };
+  const letters: Record<string, () => void> = {
+    "?": () => (help.value = true),
+    "/": () => frame.current?.querySelector<HTMLElement>("[type=search]")?.focus(),
+    n: () => go(1),
+    p: () => go(-1),
+    m: () => {
+      state.result.value = (state.result.value + 1) % loaded.results.length;
+      announce(`Method ${loaded.result(state.result.value).told.method.name}`);
+    },
+  };
+  VIEWS.forEach((view, at) => (letters[at + 1] = () => show(view)));
+  const pressed = (event: KeyboardEvent) => {
+    const { key, target, defaultPrevented, ctrlKey, metaKey, altKey } = event;
+    if (defaultPrevented || ctrlKey || metaKey || altKey) return;
+    if ((target as HTMLElement).closest("input:not([type=checkbox]), select, textarea, dialog, .export")) return;
+    if (key === "Escape" && state.choice.value !== null) choose(viewer, null);
+    else if (keys.value && Object.hasOwn(letters, key)) letters[key]?.();
+    else return;
+    event.preventDefault();
+  };
   return (
     <div class="whence" ref={frame} tabIndex={-1} onKeyDown={pressed}>
       <Header />
       <Main class="body">
         <div class="bar">
-          <Tabs />
+          <Tabs show={show} />
           <Search />
           <ExportMenu />
           <button type="button" aria-haspopup="dialog" onClick={() => (help.value = true)}>
@@ -45,46 +72,41 @@ export function App() {
         </div>
       </Main>
       <p class="told" role="status">
-        {told}
+        {told.value}
       </p>
       <Help open={help} keys={keys} />
     </div>
   );
 }
 
-function Tabs() {
-  const { state, announce } = useViewer();
-  const list = useRef<HTMLDivElement>(null);
-  const show = (view: View) => {
-    state.view.value = view;
-    announce(NAMES[view]);
-  };
-  const walk = (event: KeyboardEvent) => {
-    const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+function Tabs({ show }: { show: (view: View | undefined) => void }) {
+  const { state } = useViewer();
+  const now = state.view.value;
+  const walk = ({ key, currentTarget }: KeyboardEvent & { currentTarget: HTMLElement }) => {
+    const by = { ArrowRight: 1, ArrowLeft: -1 }[key];
     if (by === undefined) return;
-    const to = (VIEWS.indexOf(state.view.value) + by + VIEWS.length) % VIEWS.length;
-    show(VIEWS[to] ?? "record");
-    (list.current?.children[to] as HTMLElement | undefined)?.focus();
+    const to = (VIEWS.indexOf(now) + by + VIEWS.length) % VIEWS.length;
+    show(VIEWS[to]);
+    currentTarget.querySelectorAll("button")[to]?.focus();
   };
   return (
-    <div class="tabs" role="tablist" aria-label="Views" ref={list} onKeyDown={walk}>
-      {VIEWS.map((view) => {
-        const selected = state.view.value === view;
-        return (
+    <nav aria-label="Views" onKeyDown={walk}>
+      <div role="tablist">
+        {VIEWS.map((view) => (
           <button
             type="button"
             role="tab"
             id={`whence-tab-${view}`}
-            aria-selected={selected}
+            aria-selected={now === view}
             aria-controls={`whence-${view}`}
-            tabIndex={selected ? 0 : -1}
+            tabIndex={now === view ? 0 : -1}
             onClick={() => show(view)}
           >
-            {NAMES[view]}
+            {SHOWN[view].name}
           </button>
-        );
-      })}
-    </div>
+        ))}
+      </div>
+    </nav>
   );
 }
 
@@ -96,62 +118,31 @@ function Panels() {
   made.current ||= now === "record";
   return (
     <>
-      {VIEWS.map((view) => (
-        <div
-          key={view}
-          class="panel"
-          role="tabpanel"
-          id={`whence-${view}`}
-          aria-labelledby={`whence-tab-${view}`}
-          hidden={view !== now}
-        >
-          {view === "record" && made.current && <RecordView />}
-          {view === now && view === "sources" && <SourcesView />}
-          {view === now && view === "heatmap" && <HeatmapView />}
-          {view === now && view === "heads" && <Attention />}
-        </div>
-      ))}
+      {VIEWS.map((view) => {
+        const { Drawn } = SHOWN[view];
+        return (
+          <div
+            key={view}
+            class="panel"
+            role="tabpanel"
+            id={`whence-${view}`}
+            aria-labelledby={`whence-tab-${view}`}
+            hidden={view !== now}
+          >
+            {(view === now || (view === "record" && made.current)) && <Drawn />}
+          </div>
+        );
+      })}
     </>
   );
 }
 
 /** Heads are there where attention was kept. */
 function Attention() {
-  const { loaded } = useViewer();
-  if (loaded.explanation.attention !== null) return <HeadsView />;
+  if (useViewer().loaded.explanation.attention !== null) return <HeadsView />;
   return (
-    <p class="missing">
-      This explanation holds no attention of single heads. An open-weights model can give it:{" "}
-      <code>explain(…, attention=True)</code>.
+    <p class="missing quiet">
+      No attention of single heads was kept. An open-weights model gives it: <code>explain(…, attention=True)</code>.
     </p>
   );
-}
-
-function useKeys(on: boolean, help: () => void, frame: { current: HTMLDivElement | null }) {
-  const { loaded, state, announce } = useViewer();
-  const go = useMatch();
-  return (event: KeyboardEvent) => {
-    const at = event.target as HTMLElement;
-    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (at.closest("input:not([type=checkbox]), select, textarea, dialog, .export")) return;
-    if (event.key === "Escape") {
-      if (state.choice.value === null) return;
-      state.choice.value = null;
-      announce("Nothing is chosen: the whole output");
-    } else if (!on) return;
-    else if (event.key === "?") help();
-    else if (event.key === "/") frame.current?.querySelector<HTMLElement>("input[type=search]")?.focus();
-    else if (event.key === "n") go(1);
-    else if (event.key === "p") go(-1);
-    else if (event.key === "m") {
-      state.result.value = (state.result.value + 1) % loaded.results.length;
-      announce(`Method ${loaded.result(state.result.value).told.method.name}`);
-    } else {
-      const view = VIEWS[Number(event.key) - 1];
-      if (view === undefined) return;
-      state.view.value = view;
-      announce(NAMES[view]);
-    }
-    event.preventDefault();
-  };
 }

@@ -20,14 +20,17 @@ export interface Exporter {
 
 export type Row = readonly (string | number)[];
 
-const FORMATS = {
-  png: ["Picture (PNG)", "image/png"],
-  svg: ["Picture (SVG)", "image/svg+xml"],
-  csv: ["Table (CSV)", "text/csv;charset=utf-8"],
-  json: ["Data (JSON)", "application/json"],
-} as const;
-type Format = keyof typeof FORMATS;
-const NAMES = Object.keys(FORMATS) as Format[];
+type Written = (exporter: Exporter, facts: Facts) => Blob | string | Promise<Blob | string>;
+const FORMATS: Record<string, readonly [string, string, Written]> = {
+  png: ["Picture (PNG)", "image/png", ({ png }, facts) => png(facts)],
+  svg: ["Picture (SVG)", "image/svg+xml", ({ svg }, facts) => svg(facts)],
+  csv: ["Table (CSV)", "text/csv", async ({ csv }, facts) => toCsv([...told(facts), ...(await csv())])],
+  json: ["Data (JSON)", "application/json", async ({ json }, facts) => JSON.stringify({ about: facts, ...(await json()) })],
+};
+
+function told(facts: Facts): Row[] {
+  return Object.entries(facts).map(([name, value]) => [`# ${name}`, value]);
+}
 
 /** The exporter of the view that is open, for each viewer of a page. */
 const open = new WeakMap<Viewer, Exporter>();
@@ -37,8 +40,8 @@ export function useExporter(exporter: Exporter): void {
   const viewer = useViewer();
   useEffect(() => {
     open.set(viewer, exporter);
+    return () => void open.delete(viewer);
   });
-  useEffect(() => () => void open.delete(viewer), [viewer]);
 }
 
 export function ExportMenu() {
@@ -47,44 +50,32 @@ export function ExportMenu() {
   const close = () => {
     if (menu.current === null) return;
     menu.current.open = false;
-    menu.current.querySelector("summary")?.focus();
+    (menu.current.firstChild as HTMLElement).focus();
   };
-  const choose = async (format: Format) => {
+  const save = async (ending: string, type: string, written: Written) => {
     close();
     try {
-      viewer.announce(`Saved as ${await save(viewer, format)}.`);
+      const exporter = open.get(viewer) ?? recordExporter(viewer);
+      const facts = factsOf(viewer, exporter.facts?.() ?? {});
+      const name = fileName(facts, ending);
+      download(new Blob([await written(exporter, facts)], { type }), name);
+      viewer.announce(`Saved as ${name}.`);
     } catch (error) {
-      viewer.announce(`Nothing was saved: ${error instanceof Error ? error.message : "the export failed"}.`);
+      viewer.announce(`Nothing was saved: ${String(error)}`);
     }
   };
   return (
     <details class="export" ref={menu} onKeyDown={(event) => event.key === "Escape" && close()}>
       <summary>Export</summary>
       <div>
-        {NAMES.map((format) => (
-          <button type="button" key={format} onClick={() => void choose(format)}>
-            {FORMATS[format][0]}
+        {Object.entries(FORMATS).map(([ending, [name, type, written]]) => (
+          <button type="button" onClick={() => void save(ending, type, written)}>
+            {name}
           </button>
         ))}
       </div>
     </details>
   );
-}
-
-async function save(viewer: Viewer, format: Format): Promise<string> {
-  const exporter = open.get(viewer) ?? recordExporter(viewer);
-  const facts = factsOf(viewer, viewer.state.view.value, exporter.facts?.() ?? {});
-  const name = fileName(facts, format);
-  download(new Blob([await written(exporter, format, facts)], { type: FORMATS[format][1] }), name);
-  return name;
-}
-
-async function written(exporter: Exporter, format: Format, facts: Facts): Promise<Blob | string> {
-  if (format === "png") return exporter.png(facts);
-  if (format === "svg") return exporter.svg(facts);
-  if (format === "json") return JSON.stringify({ about: facts, ...(await exporter.json()) });
-  const head = Object.entries(facts).map(([name, value]): Row => [`# ${name}`, value]);
-  return toCsv([...head, ...(await exporter.csv())]);
 }
 
 function download(blob: Blob, name: string): void {

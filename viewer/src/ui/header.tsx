@@ -1,57 +1,47 @@
 // What must be in sight whatever is looked at: who was asked, by what method, and what that is no evidence of.
 
-import { useSignal } from "@preact/signals";
-import words from "../generated/words.json";
+import { measured } from "../core/describe.js";
+import { percent, quantity } from "../core/scale.js";
+import type { Parts } from "../core/shares.js";
 import { visible } from "../core/text.js";
-import { Balance } from "./balance.js";
+import words from "../generated/words.json";
+import { noun } from "./chosen.js";
+import { Menu } from "./menu.js";
+import { useSignal } from "./signals.js";
 import { useViewer } from "./viewer.js";
 
 export function Header() {
   const { loaded, state, announce, root } = useViewer();
   const { explanation, results } = loaded;
-  const { told } = loaded.result(state.result.value);
-  const choose = (at: number) => {
-    state.result.value = at;
-    const { method } = loaded.result(at).told;
-    announce(`Method ${visible(method.name)}: ${words.evidence[method.evidence]}`);
-  };
+  const { method, caveats } = loaded.result(state.result.value).told;
   const Part = root instanceof Document ? "header" : "div";
   return (
     <Part class="head">
       <div class="title">
-        <h1>{words.titles[told.method.evidence]}</h1>
+        <h1>{words.titles[method.evidence]}</h1>
         <p class="quiet">
           <bdi>{visible(explanation.model)}</bdi>
-          {explanation.revision !== null && (
-            <>
-              , revision <bdi>{shortRevision(explanation.revision)}</bdi>
-            </>
-          )}
-          , by <bdi>{visible(explanation.provider)}</bdi>, made{" "}
-          <time dateTime={explanation.created_at}>{moment(explanation.created_at)}</time>
+          {explanation.revision !== null && <bdi>, revision {shortRevision(explanation.revision)}</bdi>}, by{" "}
+          <bdi>{visible(explanation.provider)}</bdi>, made {moment(explanation.created_at)}
         </p>
       </div>
       <div class="method">
         {results.length > 1 ? (
-          <label>
-            Method{" "}
-            <select value={state.result.value} onChange={(event) => choose(event.currentTarget.selectedIndex)}>
-              {results.map(({ key, told: own }, at) => (
-                <option value={at}>{`${key} ${visible(own.method.name).slice(0, 80)}`}</option>
-              ))}
-            </select>
-          </label>
+          <Menu
+            label="Method"
+            options={results.map(({ key, told }) => `${key} ${visible(told.method.name).slice(0, 80)}`)}
+            chosen={state.result.value}
+            onChoose={(index) => {
+              state.result.value = index;
+              announce(`Method ${loaded.result(index).told.method.name}`);
+            }}
+          />
         ) : (
-          <span>
-            Method <bdi>{visible(told.method.name)}</bdi>
-          </span>
-        )}
-        <span>
-          <span class="quiet">({words.families[told.method.family]}).</span>{" "}
-          <strong>{`${words.evidence[told.method.evidence].replace(/^./, (first) => first.toUpperCase())}.`}</strong>
-        </span>
+          <bdi>{visible(method.name)}</bdi>
+        )}{" "}
+        <span class="quiet">({words.families[method.family]})</span> <strong>{words.evidence[method.evidence]}</strong>
       </div>
-      <Caveats caveats={told.caveats} />
+      <Caveats caveats={caveats} />
       <Balance />
     </Part>
   );
@@ -64,9 +54,9 @@ function Caveats({ caveats }: { caveats: readonly string[] }) {
   const { output } = loaded.explanation;
   const more = caveats.length - 1;
   return (
-    <section class="caveats" aria-label="Read this first">
-      {output.finish === "length" && <p class="flag">{words.cut}</p>}
-      {output.given && <p class="flag">{words.given}</p>}
+    <section class="caveats warning" aria-label="Read this first">
+      {output.finish === "length" && <strong>{words.cut}</strong>}
+      {output.given && <strong>{words.given}</strong>}
       <ul>
         {caveats.map((caveat, at) => (
           <li dir="auto" class={at > 0 && !open.value ? "folded" : ""}>
@@ -76,22 +66,71 @@ function Caveats({ caveats }: { caveats: readonly string[] }) {
       </ul>
       {more > 0 && (
         <button type="button" aria-expanded={open.value} onClick={() => (open.value = !open.value)}>
-          {open.value ? "Fewer caveats" : `${more} more ${more === 1 ? "caveat" : "caveats"}`}
+          {open.value ? "Fewer caveats" : `${more} more`}
         </button>
       )}
     </section>
   );
 }
 
+/** How much of the evidence lies in the sources at all, and what else is known of it: shares alone would hide both. */
+function Balance() {
+  const { loaded, state, chosen } = useViewer();
+  const { scores, fidelity, groundedness } = loaded.result(state.result.value).told;
+  const { name, masked, left } = chosen.value;
+  const passages = masked.shares.reduce((sum, share) => sum + share, 0);
+  const choice = state.choice.value;
+  const target = loaded.targets.length === 1 ? 0 : choice?.kind === "target" ? choice.index : null;
+  const unknown = passages > 0 ? words.elsewhere_unmeasured : words.elsewhere_all;
+  const facts = [
+    ["Fidelity", measured(fidelity, target)],
+    ["Groundedness", measured(groundedness, target)],
+  ];
+  if (scores.noise_floor !== null) {
+    facts.unshift(["Noise floor", `${quantity(scores.noise_floor)} ${words.units[scores.unit]}: what is nearer to 0 counts as 0`]);
+  }
+  return (
+    <div class="balance">
+      <p>
+        Of {state.renormalised.value && left.length > 0 ? "what is shown" : "all evidence"} for <bdi>{name}</bdi>:{" "}
+        <strong>{percent(passages)}</strong> in the sources,{" "}
+        <strong>{scores.elsewhere !== null || passages === 0 ? percent(masked.elsewhere) : "–"}</strong> elsewhere
+        <span class="quiet">{scores.elsewhere === null ? ` (${unknown})` : on(masked.parts)}</span>
+        {left.length > 0 && (
+          <>
+            {state.renormalised.value ? "; of all evidence, " : ", "}
+            <strong>{percent(masked.masked)} masked</strong>
+            <span class="quiet">{on(left)}</span>
+          </>
+        )}
+        .
+      </p>
+      <dl>
+        {facts.map(([label, fact]) => (
+          <div>
+            <dt>{label}:</dt>
+            <dd>
+              <bdi>{fact || `stands with each ${noun(loaded)}`}</bdi>
+            </dd>
+          </div>
+        ))}
+      </dl>
+    </div>
+  );
+}
+
+function on(parts: Parts): string {
+  const told = parts.map(([part, share]) => `${percent(share)} on ${words.parts[part]}`).join("; ");
+  return told && ` (${told})`;
+}
+
 /** A revision for a heading: twelve characters of a digest, after its algorithm's name. */
 function shortRevision(revision: string): string {
-  const colon = revision.lastIndexOf(":") + 1;
-  const digest = [...revision.slice(colon)];
-  return visible(digest.length > 12 ? `${revision.slice(0, colon)}${digest.slice(0, 12).join("")}…` : revision);
+  return visible(revision.replace(/([^:]{12})[^:]+$/u, "$1…"));
 }
 
 /** A moment to the minute, with its distance from UTC. */
 function moment(time: string): string {
   const [, day, minute, zone] = /^(.{10})T(.{5})[^Z+-]*(.*)$/.exec(time) ?? [];
-  return day === undefined ? visible(time) : `${day} ${minute} UTC${zone === "Z" || zone === "+00:00" ? "" : zone}`;
+  return day === undefined ? visible(time) : `${day} ${minute} UTC${zone?.replace(/^Z|\+00:00/, "")}`;
 }

@@ -1,18 +1,20 @@
 // The keys. Single letters may be turned off: they get in the way of those who speak to their computer.
 
-import type { Signal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
+import type { Signal } from "./signals.js";
 
 const KEYS: readonly (readonly [string, string])[] = [
-  ["1 to 4", "the views, from left to right"],
-  ["/", "search; Enter goes to the next match, Shift and Enter to the one before"],
+  ["1 to 4", "the views"],
+  ["/", "search; Enter: the next match, with Shift the one before"],
   ["n, p", "the next match, the one before"],
   ["m", "the next method"],
-  ["?", "this list"],
-  ["Tab", "from the output to the passages, each source, and the controls"],
-  ["arrow keys", "within the output or a source: from part to part; Home and End to its ends"],
-  ["Enter, Space", "choose the part that has the focus"],
+  ["Tab", "from one list, picture or control to the next"],
+  ["arrows, Home, End", "within a list or a picture"],
+  ["Enter, Space", "choose what has the focus"],
   ["Esc", "choose nothing: the whole output again"],
+  ["+, −, 0", "heatmap: larger, smaller, all; Shift and arrows move it"],
+  ["[ ], { }", "heatmap of attention: another head, another layer"],
+  ["arrows, Enter", "heads: among layers, heads and tokens; keep a token’s lines"],
 ];
 
 export function Help({ open, keys }: { open: Signal<boolean>; keys: Signal<boolean> }) {
@@ -21,7 +23,7 @@ export function Help({ open, keys }: { open: Signal<boolean>; keys: Signal<boole
     if (open.value && dialog.current?.open === false) dialog.current.showModal();
   }, [open.value]);
   return (
-    <dialog ref={dialog} class="help" aria-labelledby="whence-help" onClose={() => (open.value = false)}>
+    <dialog ref={dialog} aria-labelledby="whence-help" onClose={() => (open.value = false)}>
       <h2 id="whence-help">Keys</h2>
       <dl>
         {KEYS.map(([key, what]) => (

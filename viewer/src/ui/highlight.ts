@@ -1,7 +1,7 @@
 // Matches of the search, painted over the text without touching it, where the browser can.
 
-import { effect } from "@preact/signals";
 import type { Found } from "./found.js";
+import { effect } from "./signals.js";
 import type { Viewer } from "./viewer.js";
 
 /** Painted at most; the count is of all. */
@@ -9,37 +9,35 @@ const MOST_PAINTED = 2000;
 
 /** Paint the matches that have a range, and bring the one that is looked at into sight. The answer ends this. */
 export function foundRanges({ found, state }: Viewer, rangeOf: (place: Found) => Range | null): () => void {
-  const all = layer("whence-found");
-  const one = layer("whence-match");
-  let painted: Range[] = [];
-  let looked: Range | null = null;
-  const clear = () => {
-    for (const range of painted) all?.delete(range);
-    if (looked !== null) one?.delete(looked);
+  /** Paint these ranges and no others, of those that are ours. */
+  const painter = (name: string) => {
+    const layer = layerOf(name);
+    let painted: readonly Range[] = [];
+    return (ranges: readonly Range[]) => {
+      for (const range of painted) layer?.delete(range);
+      for (const range of ranges) layer?.add(range);
+      painted = ranges;
+    };
   };
+  const [paintAll, paintOne] = [painter("whence-found"), painter("whence-match")];
   const stops = [
-    effect(() => {
-      for (const range of painted) all?.delete(range);
-      painted = found.value.slice(0, MOST_PAINTED).flatMap((place) => rangeOf(place) ?? []);
-      for (const range of painted) all?.add(range);
-    }),
+    effect(() => paintAll(found.value.slice(0, MOST_PAINTED).flatMap((place) => rangeOf(place) ?? []))),
     effect(() => {
       const place = found.value[state.match.value];
-      if (looked !== null) one?.delete(looked);
-      looked = place === undefined ? null : rangeOf(place);
-      if (looked === null) return;
-      one?.add(looked);
-      if (state.view.value === "record") looked.startContainer.parentElement?.scrollIntoView({ block: "center" });
+      const looked = place === undefined ? null : rangeOf(place);
+      paintOne(looked === null ? [] : [looked]);
+      if (state.view.value === "record") looked?.startContainer.parentElement?.scrollIntoView({ block: "center" });
     }),
   ];
   return () => {
     stops.forEach((stop) => stop());
-    clear();
+    paintAll([]);
+    paintOne([]);
   };
 }
 
 /** One layer for all viewers of a page: their ranges do not meet. */
-function layer(name: string): Highlight | null {
+function layerOf(name: string): Highlight | null {
   if (!("highlights" in CSS)) return null;
   const known = CSS.highlights.get(name) ?? new Highlight();
   if (name === "whence-match") known.priority = 1;

@@ -1,12 +1,12 @@
 // Puts the viewer where a host wants it.
 
-import { computed, type ReadonlySignal, signal } from "@preact/signals";
 import { render } from "preact";
 import { type Given, load } from "../core/model.js";
 import { keepAddress } from "./address.js";
 import { App } from "./app.js";
 import { chosenOf, wholeOf } from "./chosen.js";
 import { foundOf } from "./found.js";
+import { computed, effect, type ReadonlySignal, signal } from "./signals.js";
 import { createState } from "./state.js";
 import { STYLES } from "./styles.js";
 import { type Viewer, ViewerContext } from "./viewer.js";
@@ -37,7 +37,9 @@ export async function mount(
   root.adoptedStyleSheets = [...root.adoptedStyleSheets, ...sheets];
   const preferred = preference();
   const dark = dictated ?? preferred.dark;
-  const leaveScheme = dictated?.subscribe((value) => place.style.setProperty("color-scheme", value ? "dark" : "light"));
+  const leaveScheme = effect(() => {
+    if (dictated !== undefined) place.style.setProperty("color-scheme", dictated.value ? "dark" : "light");
+  });
   const told = signal("");
   const whole = computed(() => wholeOf(loaded, state));
   const viewer: Viewer = {
@@ -62,7 +64,7 @@ export async function mount(
   return () => {
     render(null, place);
     leaveAddress();
-    leaveScheme?.();
+    leaveScheme();
     preferred.leave();
     root.adoptedStyleSheets = root.adoptedStyleSheets.filter((own) => !sheets.includes(own));
   };

@@ -1,6 +1,6 @@
 // What is being looked at, and how: signals that every view reads, and that the address keeps.
 
-import { signal } from "@preact/signals";
+import { signal } from "./signals.js";
 
 export const VIEWS = ["record", "sources", "heatmap", "heads"] as const;
 export type View = (typeof VIEWS)[number];
@@ -37,8 +37,8 @@ export function createState() {
     picture: signal<Picture>("scores"),
     block: signal(0),
     /** Indices into the block's layers, and its heads; empty stands for all. */
-    layers: signal<readonly number[]>([]),
-    heads: signal<readonly number[]>([]),
+    layers: signal<readonly number[]>([0]),
+    heads: signal<readonly number[]>([0]),
   };
 }
 

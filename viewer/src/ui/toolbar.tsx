@@ -1,64 +1,46 @@
 // What all views have in common: the scale, what is left out, and the search.
 
-import type { Signal } from "@preact/signals";
-import { SCALES, type Scale } from "./state.js";
+import { Menu } from "./menu.js";
+import type { Signal } from "./signals.js";
+import { SCALES } from "./state.js";
 import { useViewer } from "./viewer.js";
 
-const SCALE_NAMES: Record<Scale, string> = { linear: "linear", log: "logarithmic", percentile: "percentile" };
+const SHARES = ["raw: of all evidence", "renormalised: of what is shown"];
 
 export function Options() {
   const { loaded, state, announce } = useViewer();
   const { scores } = loaded.result(state.result.value).told;
-  const check = (label: string, of: Signal<boolean>, on: string, off: string) => (
+  function menu<T>(label: string, of: Signal<T>, values: readonly T[], options: readonly string[]) {
+    const choose = (index: number) => {
+      of.value = values[index] ?? of.value;
+      announce(`${label}: ${options[index]}`);
+    };
+    return <Menu label={label} options={options} chosen={values.indexOf(of.value)} onChoose={choose} />;
+  }
+  const check = (label: string, of: Signal<boolean>) => (
     <label>
       <input
         type="checkbox"
         checked={of.value}
         onChange={(event) => {
           of.value = event.currentTarget.checked;
-          announce(of.value ? on : off);
+          announce(`${label}: ${of.value ? "yes" : "no"}`);
         }}
       />{" "}
       {label}
     </label>
   );
-  const elsewhere = scores.elsewhere !== null || loaded.explanation.attention !== null;
   return (
     <div class="options" role="group" aria-label="How it is drawn">
-      <label>
-        Scale{" "}
-        <select
-          value={state.scale.value}
-          onChange={(event) => {
-            state.scale.value = SCALES[event.currentTarget.selectedIndex] ?? "linear";
-            announce(`Scale: ${SCALE_NAMES[state.scale.value]}`);
-          }}
-        >
-          {SCALES.map((scale) => (
-            <option value={scale}>{SCALE_NAMES[scale]}</option>
-          ))}
-        </select>
-      </label>
-      {elsewhere && (
+      {menu("Scale", state.scale, SCALES, SCALES)}
+      {(scores.elsewhere !== null || loaded.explanation.attention !== null) && (
         <>
-          {check("Mask the first token", state.maskSink, "The first token is masked", "The first token is shown")}
-          {check("Mask special tokens", state.maskSpecial, "Special tokens are masked", "Special tokens are shown")}
-          <label>
-            Shares{" "}
-            <select
-              value={state.renormalised.value ? "shown" : "all"}
-              onChange={(event) => {
-                state.renormalised.value = event.currentTarget.value === "shown";
-                announce(state.renormalised.value ? "Shares of what is shown" : "Shares of all evidence");
-              }}
-            >
-              <option value="all">raw: of all evidence</option>
-              <option value="shown">renormalised: of what is shown</option>
-            </select>
-          </label>
+          {check("Mask the first token", state.maskSink)}
+          {check("Mask special tokens", state.maskSpecial)}
+          {menu("Shares", state.renormalised, [false, true], SHARES)}
         </>
       )}
-      {check("Whole words", state.merged, "Tokens are merged to words", "Tokens are shown as they are")}
+      {check("Whole words", state.merged)}
     </div>
   );
 }
@@ -77,40 +59,30 @@ export function useMatch(): (by: number) => void {
 export function Search() {
   const { state, found, announce } = useViewer();
   const go = useMatch();
-  const query = state.query.value;
   const count = found.value.length;
+  const arrow = (sign: string, name: string, by: number) => (
+    <button type="button" aria-label={name} disabled={count === 0} onClick={() => go(by)}>
+      {sign}
+    </button>
+  );
   return (
-    <form
-      class="search"
-      role="search"
-      onSubmit={(event) => {
-        event.preventDefault();
-        go(1);
-      }}
-    >
+    <div class="search" role="search">
       <input
         type="search"
         aria-label="Search the output and the sources"
         placeholder="Search"
-        value={query}
+        value={state.query.value}
         onInput={(event) => {
           state.match.value = 0;
           state.query.value = event.currentTarget.value;
           announce(`${found.value.length} found`);
         }}
         onKeyDown={(event) => {
-          if (event.key !== "Enter" || !event.shiftKey) return;
-          event.preventDefault();
-          go(-1);
+          if (event.key === "Enter") go(event.shiftKey ? -1 : 1);
         }}
-      />
-      {query.trim() !== "" && <span class="count">{count === 0 ? "none" : `${state.match.value + 1} of ${count}`}</span>}
-      <button type="button" aria-label="Previous match" disabled={count === 0} onClick={() => go(-1)}>
-        ↑
-      </button>
-      <button type="submit" aria-label="Next match" disabled={count === 0}>
-        ↓
-      </button>
-    </form>
+      />{" "}
+      {state.query.value.trim() && <span class="count">{count && `${state.match.value + 1} of `}{count} </span>}
+      {arrow("↑", "Previous match", -1)} {arrow("↓", "Next match", 1)}
+    </div>
   );
 }

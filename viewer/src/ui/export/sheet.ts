@@ -2,8 +2,8 @@
 
 import { wrapped } from "../../canvas/label.js";
 import { type Palette, readPalette } from "../../canvas/palette.js";
-import { CanvasPen, type Pen } from "../../canvas/pen.js";
-import { SvgPen } from "../../canvas/svg.js";
+import { canvasPen, newCanvas, type Pen } from "../../canvas/pen.js";
+import { svgPen } from "../../canvas/svg.js";
 import type { Viewer } from "../viewer.js";
 import type { Facts } from "./facts.js";
 
@@ -16,6 +16,7 @@ export interface Picture {
 
 const EDGE = 16;
 const LINE = 17;
+const TITLE_LINE = 22;
 const NAME = 88;
 const LEAST = 480;
 /** Pixels of a PNG for each of the screen's. */
@@ -24,74 +25,55 @@ const TWICE = 2;
 const MOST_LINES = 12;
 
 /** Exports of what `picture` draws when it is asked for. */
-export function drawn(viewer: Viewer, picture: () => Picture) {
+export function drawn({ root }: Viewer, picture: () => Picture) {
+  const sheet = (facts: Facts) => lay(picture(), facts, readPalette(root.querySelector(".whence")!));
   return {
-    async png(facts: Facts): Promise<Blob> {
-      const sheet = lay(picture(), facts);
-      const canvas = document.createElement("canvas");
-      canvas.width = Math.ceil(sheet.width * TWICE);
-      canvas.height = Math.ceil(sheet.height * TWICE);
-      const context = canvas.getContext("2d");
-      if (context === null) throw new Error("this browser draws no picture of that size");
+    png(facts: Facts): Promise<Blob> {
+      const { width, height, draw } = sheet(facts);
+      const { canvas, context } = newCanvas(TWICE * width, TWICE * height);
       context.scale(TWICE, TWICE);
-      sheet.draw(new CanvasPen(context), paletteOf(viewer));
-      const blob = await new Promise<Blob | null>((done) => canvas.toBlob(done, "image/png"));
-      if (blob === null) throw new Error("this browser draws no picture of that size");
-      return blob;
+      draw(canvasPen(context));
+      return new Promise((done, fail) => {
+        canvas.toBlob((blob) => (blob === null ? fail(new Error("the picture is too large")) : done(blob)));
+      });
     },
     svg(facts: Facts): string {
-      const sheet = lay(picture(), facts);
-      const pen = new SvgPen();
-      sheet.draw(pen, paletteOf(viewer));
-      const told = Object.entries(facts).map(([name, value]) => `${name}: ${value}`);
-      return pen.document(sheet.width, sheet.height, sheet.title, told.join("\n"));
+      const { width, height, title, draw } = sheet(facts);
+      const pen = svgPen();
+      draw(pen);
+      return pen.written(width, height, title, Object.entries(facts).map((fact) => fact.join(": ")).join("\n"));
     },
   };
 }
 
-function paletteOf({ root }: Viewer): Palette {
-  const place = root.querySelector(".whence");
-  if (place === null) throw new Error("the viewer is not there any more");
-  return readPalette(place);
-}
-
 /** The title, the picture and the facts, one under the other. */
-function lay(picture: Picture, facts: Facts): Picture {
+function lay(picture: Picture, facts: Facts, palette: Palette) {
   const width = Math.ceil(Math.max(picture.width, LEAST) + 2 * EDGE);
   const titles = wrapped(picture.title, width - 2 * EDGE, 15, true).slice(0, 3);
-  const top = EDGE + titles.length * 22;
+  const top = EDGE + titles.length * TITLE_LINE;
+  const below = top + picture.height + EDGE;
   const lines = Object.entries(facts).flatMap(([name, value]) =>
     wrapped(value, width - 2 * EDGE - NAME)
       .slice(0, MOST_LINES)
-      .map((line, at) => ({ name: at === 0 ? name : "", line })),
+      .map((line, at) => [at === 0 ? name : "", line] as const),
   );
-  const below = top + picture.height + EDGE;
+  const height = Math.ceil(below + lines.length * LINE + EDGE);
   return {
     width,
-    height: Math.ceil(below + lines.length * LINE + EDGE),
+    height,
     title: picture.title,
-    draw(pen, palette) {
-      pen.rect(0, 0, width, this.height, palette.paper);
+    draw(pen: Pen) {
+      pen.rect(0, 0, width, height, palette.paper);
       titles.forEach((line, at) => {
-        pen.text(EDGE, EDGE + at * 22 + 8, line, { fill: palette.ink, size: 15, bold: true });
+        pen.text(EDGE, EDGE + at * TITLE_LINE + 8, line, { fill: palette.ink, size: 15, bold: true });
       });
-      picture.draw(shifted(pen, EDGE, top), palette);
-      lines.forEach(({ name, line }, at) => {
+      lines.forEach(([name, line], at) => {
         const y = below + (at + 0.5) * LINE;
         pen.text(EDGE, y, name, { fill: palette.quiet });
         pen.text(EDGE + NAME, y, line, { fill: palette.ink });
       });
+      pen.shift(EDGE, top);
+      picture.draw(pen, palette);
     },
-  };
-}
-
-/** A pen whose origin lies elsewhere. */
-function shifted(pen: Pen, dx: number, dy: number): Pen {
-  return {
-    rect: (x, y, ...rest) => pen.rect(x + dx, y + dy, ...rest),
-    line: (x1, y1, x2, y2, ...rest) => pen.line(x1 + dx, y1 + dy, x2 + dx, y2 + dy, ...rest),
-    curve: (x1, y1, x2, y2, ...rest) => pen.curve(x1 + dx, y1 + dy, x2 + dx, y2 + dy, ...rest),
-    text: (x, y, ...rest) => pen.text(x + dx, y + dy, ...rest),
-    image: (x, y, ...rest) => pen.image(x + dx, y + dy, ...rest),
   };
 }

@@ -1,8 +1,6 @@
 // Chooses what is drawn: a kind of attention, a layer, and any set of its heads.
 
-import { useRef, useState } from "preact/hooks";
 import type { Block, BlockName } from "../../core/schema.js";
-import { colourName, isCurve, widthOf } from "./strokes.js";
 
 const BLOCKS: Record<BlockName, string> = {
   encoder: "Encoder: the input on itself",
@@ -10,56 +8,41 @@ const BLOCKS: Record<BlockName, string> = {
   cross: "Cross: the output on the input",
 };
 
-interface TabsProps {
-  blocks: readonly Block[];
-  chosen: number;
-  onChoose: (block: number) => void;
-}
-
-export function Tabs({ blocks, chosen, onChoose }: TabsProps) {
-  const list = useRef<HTMLDivElement>(null);
-  const onKeyDown = (event: KeyboardEvent) => {
-    const to = moved(event.key, chosen, blocks.length);
-    if (to === null) return;
-    event.preventDefault();
-    onChoose(to);
-    list.current?.querySelectorAll<HTMLElement>("[role=tab]")[to]?.focus();
-  };
-  return (
-    <div class="heads-row" role="tablist" aria-label="Kind of attention" ref={list} onKeyDown={onKeyDown}>
-      {blocks.map(({ name }, at) => (
-        <button
-          type="button"
-          role="tab"
-          key={name}
-          id={`heads-tab-${name}`}
-          aria-selected={at === chosen}
-          aria-controls="heads-panel"
-          tabIndex={at === chosen ? 0 : -1}
-          onClick={() => onChoose(at)}
-        >
-          {BLOCKS[name]}
-        </button>
-      ))}
-    </div>
-  );
-}
-
-interface LayersProps {
-  layers: readonly number[];
+interface ChoiceProps<T> {
+  of: T;
   chosen: number;
   onChoose: (at: number) => void;
 }
 
+export function Tabs({ of: blocks, chosen, onChoose }: ChoiceProps<readonly Block[]>) {
+  return (
+    <nav class="heads-row" role="tablist" aria-label="Kind of attention" onKeyDown={walk}>
+      {blocks.map(({ name }, at) => (
+        <button
+          type="button"
+          role="tab"
+          id={`heads-${name}`}
+          aria-selected={at === chosen}
+          aria-controls="heads-panel"
+          tabIndex={at === chosen ? 0 : -1}
+          onClick={() => onChoose(at)}
+          onFocus={() => onChoose(at)}
+        >
+          {BLOCKS[name]}
+        </button>
+      ))}
+    </nav>
+  );
+}
+
 /** One layer: a group of radio buttons, so the arrow keys go from one to the next. */
-export function Layers({ layers, chosen, onChoose }: LayersProps) {
+export function Layers({ of: layers, chosen, onChoose }: ChoiceProps<readonly number[]>) {
   return (
     <div class="heads-row" role="radiogroup" aria-label="Layer">
       <b>Layer</b>
       {layers.map((layer, at) => (
-        <label class="heads-layer" key={layer}>
-          <input type="radio" name="heads-layer" checked={at === chosen} onChange={() => onChoose(at)} />
-          <span>{layer}</span>
+        <label class="heads-layer">
+          <input type="radio" name="heads-layer" checked={at === chosen} onChange={() => onChoose(at)} /> {layer}
         </label>
       ))}
     </div>
@@ -70,88 +53,72 @@ interface HeadsProps {
   count: number;
   shown: readonly number[];
   onShow: (heads: readonly number[]) => void;
-  /** A head that is pointed at is seen alone, as long as it is. */
-  onPeek: (head: number | null) => void;
 }
 
 /** The legend, in which heads are switched on and off. */
-export function HeadPicker({ count, shown, onShow, onPeek }: HeadsProps) {
-  const list = useRef<HTMLDivElement>(null);
-  const [at, setAt] = useState(0);
+export function HeadPicker({ count, shown, onShow }: HeadsProps) {
   const all = Array.from({ length: count }, (_, head) => head);
-  const on = new Set(shown);
-  const onKeyDown = (event: KeyboardEvent) => {
-    const to = moved(event.key, at, count);
-    if (!(event.target as Element).matches(".heads-head")) return;
-    if (event.key === "Enter") onShow([at]);
-    else if (to === null) return;
-    else list.current?.querySelectorAll<HTMLElement>(".heads-head")[to]?.focus();
-    event.preventDefault();
-  };
   return (
-    <div class="heads-row" role="group" aria-label="Heads" aria-describedby="heads-keys" ref={list} onKeyDown={onKeyDown}>
+    <div class="heads-row" role="group" aria-label="Heads" onKeyDown={walk}>
       <b>Heads</b>
-      {all.map((head) => (
-        <button
-          type="button"
-          class="heads-head"
-          key={head}
-          aria-label={`Head ${head}`}
-          aria-pressed={on.has(head)}
-          tabIndex={head === Math.min(at, count - 1) ? 0 : -1}
-          onFocus={() => setAt(head)}
-          onClick={() => {
-            onPeek(null);
-            onShow(all.filter((other) => on.has(other) !== (other === head)));
-          }}
-          onDblClick={() => onShow([head])}
-          onPointerEnter={(event) => event.pointerType !== "touch" && on.has(head) && onPeek(head)}
-          onPointerLeave={() => onPeek(null)}
-        >
-          <Sample head={head} />
-          {head}
-        </button>
-      ))}
       <button type="button" onClick={() => onShow(all)}>
         All
       </button>
       <button type="button" onClick={() => onShow([])}>
         None
       </button>
-      <small class="quiet" id="heads-keys">
-        Click or space: on or off. Double click or Enter: only this one.
-      </small>
+      {all.map((head) => (
+        <button
+          type="button"
+          class="heads-head"
+          aria-label={`Head ${head}`}
+          aria-pressed={shown.includes(head)}
+          onClick={() => onShow(all.filter((other) => shown.includes(other) !== (other === head)))}
+          onDblClick={() => onShow([head])}
+          onKeyDown={(event) => {
+            if (event.key !== "Enter") return;
+            event.preventDefault();
+            onShow([head]);
+          }}
+        >
+          <Sample head={head} />
+          {head}
+        </button>
+      ))}
+      <span class="quiet">Click or space: on or off. Double click or Enter: only this one.</span>
     </div>
   );
+}
+
+const COLOURS = 8;
+
+/** Heads are told apart by colour; 8 to 15 have curves besides, 16 to 31 the same again in wider lines. */
+export function isCurve(head: number): boolean {
+  return Math.floor(head / COLOURS) % 2 === 1;
+}
+
+export function widthOf(head: number): number {
+  return 1 + Math.floor(head / (2 * COLOURS));
 }
 
 /** How the lines of a head look. */
 export function Sample({ head }: { head: number }) {
   return (
-    <svg class="heads-sample" width="22" height="12" viewBox="0 0 22 12" aria-hidden="true">
+    <svg width="22" height="12" aria-hidden="true">
       <path
         d={isCurve(head) ? "M1 10C11 10 11 2 21 2" : "M1 10L21 2"}
-        fill="none"
-        style={{ stroke: `var(${colourName(head)})`, strokeWidth: widthOf(head) + 0.75 }}
+        style={{ fill: "none", stroke: `var(--h${head % COLOURS})`, strokeWidth: widthOf(head) + 0.75 }}
       />
     </svg>
   );
 }
 
-/** Where an arrow key leads to among `count` things; null for other keys. */
-function moved(key: string, from: number, count: number): number | null {
-  switch (key) {
-    case "ArrowRight":
-    case "ArrowDown":
-      return (from + 1) % count;
-    case "ArrowLeft":
-    case "ArrowUp":
-      return (from + count - 1) % count;
-    case "Home":
-      return 0;
-    case "End":
-      return count - 1;
-    default:
-      return null;
-  }
+/** Arrow keys go from button to button, round the end. */
+function walk(event: KeyboardEvent): void {
+  const buttons = [...(event.currentTarget as Element).querySelectorAll("button")];
+  const at = buttons.indexOf(event.target as HTMLButtonElement);
+  const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: -1 }[event.key];
+  if (to === undefined) return;
+  event.preventDefault();
+  buttons.at(to % buttons.length)?.focus();
 }

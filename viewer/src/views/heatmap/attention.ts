@@ -1,72 +1,85 @@
-// The attention that is chosen, as it becomes known.
+// The attention that is chosen: the mean over some heads, computed in slices, so that the page stays quick meanwhile.
 
-import { useSignal } from "@preact/signals";
-import { useEffect, useMemo, useRef } from "preact/hooks";
+import { useEffect } from "preact/hooks";
 import { Attention } from "../../core/attention.js";
+import type { Loaded, Matrix } from "../../core/model.js";
 import type { Block } from "../../core/schema.js";
+import { type Signal, useSignal } from "../../ui/signals.js";
 import { useViewer } from "../../ui/viewer.js";
-import { addUp, type Place, type Progress } from "./mean.js";
 import { chosenOf } from "./pickers.js";
 
-const known = new WeakMap<Block, Attention>();
-
-export interface Chosen {
-  attention: Attention;
-  places: readonly Place[];
+/** What was added up: null where none of these heads has values. */
+export interface Mean {
   /** In words: which layers and heads. */
   name: string;
+  matrix: Matrix | null;
+  /** What must be said of it. */
+  said: string;
 }
 
-/** What of a block is chosen. */
-export function useChosen(block: Block): Chosen {
+const known = new WeakMap<Block, Attention>();
+/** Milliseconds of work after which others may have their turn. */
+const SLICE = 12;
+
+/** The mean over what is chosen of a block. While another is added up the last one stays; `progress` says how far. */
+export function useMean(block: Block): { mean: Mean | null; progress: string } {
   const { loaded, state } = useViewer();
-  const layers = chosenOf(state.layers.value, block.layers.length).map((at) => block.layers[at] ?? 0);
+  const layers = chosenOf(state.layers.value, block.layers.length).map((at) => block.layers[at]!);
   const heads = chosenOf(state.heads.value, block.heads);
-  const key = `${layers} ${heads}`;
-  return useMemo(() => {
-    const attention = known.get(block) ?? new Attention(block, loaded.fetchHead);
-    known.set(block, attention);
-    const places = layers.flatMap((layer) => heads.map((head) => ({ layer, head })));
-    const one = places.length === 1;
-    const all = (list: readonly number[], count: number, what: string) =>
-      list.length === count && count > 1 ? `all ${count} ${what}s` : `${what}${list.length === 1 ? "" : "s"} ${list.join(", ")}`;
-    const name = `${all(layers, block.layers.length, "layer")}, ${all(heads, block.heads, "head")}`;
-    return { attention, places, name: one ? name : `mean over ${name}` };
-  }, [block, key]);
-}
-
-export interface Running {
-  progress: Progress | null;
-  error: string;
-  running: boolean;
-  stop: () => void;
-}
-
-/** Adds up what is chosen, and draws again whenever more is known. */
-export function useMean({ attention, places }: Chosen): Running {
-  const now = useSignal<{ of: readonly Place[]; progress: Progress | null; error: string; running: boolean } | null>(null);
-  const stop = useRef(() => {});
+  const mean = useSignal<Mean | null>(null);
+  const progress = useSignal("");
   useEffect(() => {
     const control = new AbortController();
-    const set = (progress: Progress | null, running: boolean, error = "") => {
-      now.value = { of: places, progress, running, error };
-    };
-    let last: Progress | null = null;
-    stop.current = () => {
-      control.abort();
-      set(last, false);
-    };
-    const tell = (progress: Progress) => {
-      last = progress;
-      set(progress, progress.done + progress.missing < progress.of);
-    };
-    addUp(attention, places, tell, control.signal).catch((error: unknown) => {
-      if (!control.signal.aborted) set(last, false, error instanceof Error ? error.message : "it is damaged");
-    });
+    addUp(loaded, block, layers, heads, progress, control.signal)
+      .then((own) => (mean.value = own))
+      .catch((error: unknown) => control.signal.aborted || (progress.value = `This attention cannot be shown: ${String(error)}`));
     return () => control.abort();
-  }, [attention, places]);
-  // While another choice is being added up the last picture stays: an empty one in between would flicker.
-  const { progress = null, error = "", running = true, of } = now.value ?? {};
-  const own = of === places || (progress?.matrix?.rows === attention.shape.queries && progress.matrix.columns === attention.shape.keys);
-  return { progress: own ? progress : null, error, running: running || of !== places, stop: () => stop.current() };
+  }, [block, `${layers} ${heads}`]);
+  return { mean: mean.value, progress: progress.value };
+}
+
+async function addUp(
+  loaded: Loaded,
+  block: Block,
+  layers: readonly number[],
+  heads: readonly number[],
+  progress: Signal<string>,
+  signal: AbortSignal,
+): Promise<Mean> {
+  const attention = known.get(block) ?? new Attention(block, loaded.fetchHead);
+  known.set(block, attention);
+  const sum = new Float32Array(block.queries.length * block.keys.length);
+  const count = layers.length * heads.length;
+  let [done, missing] = [0, 0];
+  let since = performance.now();
+  for (const layer of layers) {
+    for (const head of heads) {
+      if (performance.now() - since > SLICE) {
+        progress.value = `Adding up: ${done} of ${count} heads`;
+        await new Promise((resume) => setTimeout(resume));
+        since = performance.now();
+      }
+      const own = await attention.weights(layer, head);
+      signal.throwIfAborted();
+      if (own === null) missing++;
+      else {
+        const { codes, levels } = own;
+        for (let at = 0; at < sum.length; at++) sum[at]! += levels[codes[at]!]!;
+        done++;
+      }
+    }
+  }
+  if (done > 1) for (let at = 0; at < sum.length; at++) sum[at]! /= done;
+  progress.value = "";
+  const left = missing === 0 ? "" : ` The values of ${missing} were left out.`;
+  return {
+    name: `${listed("layer", layers, block.layers.length)}, ${listed("head", heads, block.heads)}`,
+    matrix: done === 0 ? null : { rows: block.queries.length, columns: block.keys.length, values: sum },
+    said: count === 1 ? left : `Mean over ${done} heads.${left}`,
+  };
+}
+
+function listed(what: string, list: readonly number[], count: number): string {
+  if (list.length === 1) return `${what} ${list[0]}`;
+  return `${list.length === count ? "all " : ""}${what}s${list.length === count ? "" : ` ${list.join(", ")}`}`;
 }

@@ -1,12 +1,13 @@
 // The output, part by part: a sentence is chosen, or where the token level was kept, a word.
 
-import { effect, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { percent } from "../../core/scale.js";
 import { stretch } from "../../core/stretch.js";
 import { wordsOf } from "../../core/words.js";
-import { noun, sharesOfSegment, targetName } from "../../ui/chosen.js";
+import { choose, noun, sharesOfSegment, targetName } from "../../ui/chosen.js";
 import { foundRanges } from "../../ui/highlight.js";
+import { Menu } from "../../ui/menu.js";
+import { effect, useSignal } from "../../ui/signals.js";
 import { useViewer, type Viewer } from "../../ui/viewer.js";
 import { type Piece, Pieces } from "./pieces.js";
 import { stepsOf } from "./steps.js";
@@ -25,32 +26,29 @@ export function Answer({ read }: { read: (text: string) => void }) {
     return show(viewer, list.current, inWords ? finePieces(viewer, merged) : loaded.targets, inWords, read);
   }, [inWords, merged]);
 
-  const unit = merged ? "word" : "token";
+  const fine = merged ? "word" : "token";
+  const unit = inWords ? fine : noun(loaded);
   return (
     <section class="answer" aria-labelledby="whence-answer">
       <div class="line">
         <h2 id="whence-answer">The output</h2>
         {finer && (
-          <label>
-            Choose by{" "}
-            <select
-              value={inWords ? "fine" : "target"}
-              onChange={(event) => {
-                byWord.value = event.currentTarget.value === "fine";
-                if (!byWord.value && state.choice.value?.kind === "stretch") state.choice.value = null;
-              }}
-            >
-              <option value="target">{noun(loaded)}</option>
-              <option value="fine">{unit}</option>
-            </select>
-          </label>
+          <Menu
+            label="Choose by"
+            options={[noun(loaded), fine]}
+            chosen={inWords ? 1 : 0}
+            onChoose={(index) => {
+              byWord.value = index === 1;
+              if (index === 0 && state.choice.value?.kind === "stretch") state.choice.value = null;
+            }}
+          />
         )}
       </div>
       <div
         ref={list}
         class={`text ${!inWords && loaded.targets[0]?.kind === "sentence" ? "numbered" : ""}`}
         role="listbox"
-        aria-label={`The output, ${inWords ? unit : noun(loaded)} by ${inWords ? unit : noun(loaded)}`}
+        aria-label={`The output, ${unit} by ${unit}`}
         dir="auto"
         lang=""
       />
@@ -71,21 +69,12 @@ function show(
   inWords: boolean,
   read: (text: string) => void,
 ): () => void {
-  const { loaded, state, announce, chosen, whole } = viewer;
+  const { loaded, state, whole } = viewer;
   let shares: Float64Array | null = null;
   const pieces = new Pieces(list, loaded.output, parts, {
     choose(index) {
-      const part = parts[index];
-      if (part === undefined) return;
-      const now = state.choice.peek();
-      const same = inWords
-        ? now?.kind === "stretch" && now.start === part.start && now.end === part.end
-        : now?.kind === "target" && now.index === index;
-      if (same) state.choice.value = null;
-      else state.choice.value = inWords ? { kind: "stretch", start: part.start, end: part.end } : { kind: "target", index };
-      const { name, masked } = chosen.value;
-      const best = masked.shares.reduce((most, share) => Math.max(most, share), 0);
-      announce(`Chosen: ${name}. Its strongest passage has ${percent(best)}; ${percent(masked.elsewhere)} is elsewhere.`);
+      const { start, end } = parts[index] ?? { start: 0, end: 0 };
+      choose(viewer, inWords ? { kind: "stretch", start, end } : { kind: "target", index });
     },
     read(index) {
       const share = index === null ? undefined : shares?.[index];
@@ -101,12 +90,9 @@ function show(
     }),
     effect(() => {
       const choice = state.choice.value;
-      if (choice?.kind === "target" && !inWords) pieces.mark([choice.index]);
-      else if (choice === null || choice.kind === "segment") pieces.mark([]);
-      else {
-        const within = choice.kind === "target" ? loaded.targets[choice.index] : choice;
-        pieces.mark(parts.flatMap(({ start, end }, at) => (within && start < within.end && end > within.start ? [at] : [])));
-      }
+      if (choice?.kind === "target" && !inWords) return pieces.mark([choice.index]);
+      const within = choice?.kind === "target" ? loaded.targets[choice.index] : choice?.kind === "stretch" ? choice : null;
+      pieces.mark(parts.flatMap(({ start, end }, at) => (within && start < within.end && end > within.start ? [at] : [])));
     }),
     foundRanges(viewer, (place) => (place.source === null ? pieces.range(place.start, place.end) : null)),
   ];

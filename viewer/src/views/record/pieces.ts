@@ -56,13 +56,13 @@ export class Pieces {
     if (chosen[0] !== undefined) this.stop(chosen[0]);
   }
 
-  /** Bring a piece into sight; with `focus` the keyboard goes there too. */
-  show(piece: number, focus = false): void {
+  /** Bring a piece into sight, and the keyboard there. */
+  show(piece: number): void {
     const span = this.spans[piece];
     if (span === undefined) return;
     this.stop(piece);
     span.scrollIntoView({ block: "center" });
-    if (focus) span.focus({ preventScroll: true });
+    span.focus({ preventScroll: true });
   }
 
   /** These code points as a range of the document. */
@@ -145,11 +145,8 @@ export class Pieces {
 
   private next(piece: number, key: string): number | null {
     const last = this.spans.length - 1;
-    if (key === "ArrowRight" || key === "ArrowDown") return Math.min(last, piece + 1);
-    if (key === "ArrowLeft" || key === "ArrowUp") return Math.max(0, piece - 1);
-    if (key === "PageDown") return Math.min(last, piece + 20);
-    if (key === "PageUp") return Math.max(0, piece - 20);
-    return key === "Home" ? 0 : key === "End" ? last : null;
+    const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1, PageDown: 20, PageUp: -20, Home: -last, End: last }[key];
+    return by === undefined ? null : Math.max(0, Math.min(last, piece + by));
   }
 
   /** Of all pieces one is a stop of the Tab key. */

@@ -1,13 +1,13 @@
 // The sources in full, each passage shaded by its share.
 
-import { effect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import words from "../../generated/words.json";
-import { counted } from "../../core/describe.js";
-import { percent, quantity } from "../../core/scale.js";
+import { score } from "../../core/describe.js";
+import { percent } from "../../core/scale.js";
 import type { Source } from "../../core/schema.js";
 import { DrawnText, visible } from "../../core/text.js";
+import { choose } from "../../ui/chosen.js";
 import { foundRanges } from "../../ui/highlight.js";
+import { effect } from "../../ui/signals.js";
 import { useViewer, type Viewer } from "../../ui/viewer.js";
 import { Pieces } from "./pieces.js";
 import { stepsOf } from "./steps.js";
@@ -32,40 +32,27 @@ export function Sources({ read }: { read: (text: string) => void }) {
   );
 }
 
-/** Facts of a source that are more than a line or two are shown when they are asked for. */
-const SHORT = 160;
-
+/** What is told of a source: where that is more than a line or two, it is folded. */
 function About({ source }: { source: Source }) {
-  const facts = Object.entries(source.metadata).map(([name, value]) => [visible(name), visible(value)] as const);
-  const list = (
-    <dl class="facts">
-      {facts.map(([name, value]) => (
-        <div>
-          <dt>
-            <bdi>{name}</bdi>
-          </dt>
-          <dd>
-            <bdi>{value}</bdi>
-          </dd>
-        </div>
-      ))}
-    </dl>
-  );
+  const facts = Object.entries(source.metadata);
   return (
     <>
-      {facts.length > 0 &&
-        (facts.flat().join("").length <= SHORT ? (
-          list
-        ) : (
-          <details>
-            <summary>{counted(facts.length, "fact")} told of it</summary>
-            {list}
-          </details>
-        ))}
+      {facts.length > 0 && (
+        <details open={facts.flat().join("").length <= 160}>
+          <summary>Facts told of it</summary>
+          <dl class="facts">
+            {facts.map(([name, value]) => (
+              <div>
+                <dt dir="auto">{visible(name)}</dt>
+                <dd dir="auto">{visible(value)}</dd>
+              </div>
+            ))}
+          </dl>
+        </details>
+      )}
       {source.text === null && (
         <p class="quiet">
-          An image, not shown here: <bdi>{visible(source.media_type ?? "")}</bdi>, SHA-256{" "}
-          <bdi>{visible(source.sha256 ?? "")}</bdi>. Its regions:
+          An image, not shown here: {visible(source.media_type ?? "")}, SHA-256 {visible(source.sha256 ?? "")}. Its regions:
         </p>
       )}
     </>
@@ -81,7 +68,7 @@ interface Part {
 
 /** Draw the sources, and follow the state. The answer ends this. */
 function show(viewer: Viewer, place: HTMLElement, read: (text: string) => void): () => void {
-  const { loaded, state, chosen, announce, jump } = viewer;
+  const { loaded, state, chosen, jump } = viewer;
   const parts: Part[] = [];
   let first = 0;
   place.querySelectorAll<HTMLElement>("[role=listbox]").forEach((list, at) => {
@@ -90,13 +77,7 @@ function show(viewer: Viewer, place: HTMLElement, read: (text: string) => void):
     const from = first;
     const [drawn, spans] = textOf(viewer, at, from, end);
     const pieces = new Pieces(list, drawn, spans, {
-      choose(piece) {
-        const index = from + piece;
-        const choice = state.choice.peek();
-        const same = choice?.kind === "segment" && choice.index === index;
-        state.choice.value = same ? null : { kind: "segment", index };
-        announce(same ? "Nothing is chosen: the whole output" : `Chosen: a passage of ${loaded.names[at] ?? ""}`);
-      },
+      choose: (piece) => choose(viewer, { kind: "segment", index: from + piece }),
       read: (piece) => read(piece === null ? "" : reading(viewer, from + piece)),
     });
     // A source in which nothing receives credit is a text and no list.
@@ -104,7 +85,6 @@ function show(viewer: Viewer, place: HTMLElement, read: (text: string) => void):
     parts.push({ first: from, count: end - from, pieces });
     first = end;
   });
-  const holding = (segment: number) => parts.find((part) => segment >= part.first && segment < part.first + part.count);
   const stops = [
     effect(() => {
       const steps = stepsOf(chosen.value.signed, state.scale.value);
@@ -113,15 +93,16 @@ function show(viewer: Viewer, place: HTMLElement, read: (text: string) => void):
     effect(() => {
       const choice = state.choice.value;
       const own = choice?.kind === "segment" ? choice.index : -1;
-      for (const part of parts) part.pieces.mark(own >= part.first && own < part.first + part.count ? [own - part.first] : []);
+      for (const { pieces, first, count } of parts) pieces.mark(own >= first && own < first + count ? [own - first] : []);
     }),
     effect(() => {
       const segment = jump.value;
       if (segment === null || state.view.value !== "record") return;
-      const part = holding(segment);
       // The panel may only now become visible.
       queueMicrotask(() => {
-        part?.pieces.show(segment - part.first, true);
+        for (const { pieces, first, count } of parts) {
+          if (segment >= first && segment < first + count) pieces.show(segment - first);
+        }
         jump.value = null;
       });
     }),
@@ -147,10 +128,7 @@ function textOf({ loaded }: Viewer, source: number, first: number, end: number):
 /** What is known of one passage, in a line. */
 function reading({ loaded, state, chosen }: Viewer, segment: number): string {
   const { name, evidence, masked } = chosen.peek();
-  const { scores } = loaded.result(state.result.peek()).told;
-  const share = `${percent(masked.shares[segment] ?? 0)} of ${state.renormalised.peek() ? "what is shown" : "the evidence"} for ${name}`;
-  if (evidence === null) return share;
-  const error = evidence.stderr?.[segment];
-  const spread = error ? ` ± ${quantity(error)}` : "";
-  return `${share}; score ${quantity(evidence.row[segment] ?? 0)}${spread} ${words.units[scores.unit]}`;
+  const whole = state.renormalised.peek() ? "what is shown" : "the evidence";
+  const own = evidence === null ? "" : score(evidence, segment, loaded.result(state.result.peek()).told.scores);
+  return `${percent(masked.shares[segment] ?? 0)} of ${whole} for ${name}${own && `; score ${own}`}`;
 }

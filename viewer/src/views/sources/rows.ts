@@ -1,6 +1,7 @@
 // The documents, with what the answer made of them and what the retriever had said of them.
 
 import type { Loaded } from "../../core/model.js";
+import type { Retrieval } from "../../core/schema.js";
 import { visible } from "../../core/text.js";
 
 export interface Row {
@@ -27,10 +28,18 @@ export const LEFT = "retrieved, not in the prompt";
 
 /** Every document and other source, the one with most evidence first. */
 export function rowsOf(loaded: Loaded, shares: Float64Array): Row[] {
-  const left = new Set(loaded.segments.keys());
-  const chunks = (loaded.retrieval?.chunks ?? []).map((chunk): Row => {
-    const own = loaded.segments.flatMap(({ source, start }, at) => {
-      return chunk.passages.some((passage) => within(passage, source, start)) ? [at] : [];
+  const { segments, retrieval, explanation, names } = loaded;
+  const left = new Set(segments.keys());
+  /** The evidence of these segments; not known of what is not in the prompt. */
+  const of = (own: readonly number[], known: boolean): Pick<Row, "share" | "best"> => {
+    const share = own.reduce((sum, segment) => sum + shares[segment]!, 0);
+    const best = own.reduce<number | null>((best, at) => (best === null || shares[at]! > shares[best]! ? at : best), null);
+    return { share: known ? share : null, best };
+  };
+  const chunks = (retrieval?.chunks ?? []).map((chunk): Row => {
+    const own = [...segments.keys()].filter((at) => {
+      const { source, start } = segments[at]!;
+      return chunk.passages.some((passage) => start !== null && passage.source === source && start >= passage.start && start < passage.end);
     });
     for (const segment of own) left.delete(segment);
     return {
@@ -39,56 +48,29 @@ export function rowsOf(loaded: Loaded, shares: Float64Array): Row[] {
       score: chunk.retrieval_score,
       fate: fateOf(chunk),
       idle: chunk.in_prompt === false || chunk.used === false,
-      ...of(own, shares, chunk.passages.length > 0),
+      ...of(own, chunk.passages.length > 0),
     };
   });
-  const others = loaded.explanation.sources.flatMap(({ id, metadata }, at): Row[] => {
-    const own = [...left].filter((segment) => loaded.segments[segment]?.source === id);
-    const whole = chunks.length === 0 || loaded.segments.every((segment, at) => segment.source !== id || left.has(at));
-    if (!whole) return [];
-    return [
-      {
-        name: loaded.names[at] ?? "",
-        rank: null,
-        score: scoreOf(metadata),
-        fate: chunks.length > 0 ? "not retrieved" : "",
-        idle: false,
-        ...of(own, shares, true),
-      },
-    ];
+  const others = explanation.sources.flatMap(({ id, metadata }, at): Row[] => {
+    const all = [...segments.keys()].filter((segment) => segments[segment]!.source === id);
+    // What holds a retrieved document is told of by that.
+    if (chunks.length > 0 && !all.every((segment) => left.has(segment))) return [];
+    const fate = chunks.length > 0 ? "not retrieved" : "";
+    return [{ name: names[at] ?? "", rank: null, score: scoreOf(metadata), fate, idle: false, ...of(all, true) }];
   });
   return [...chunks, ...others].sort((one, other) => (other.share ?? -1) - (one.share ?? -1));
 }
 
-function within(passage: { source: string; start: number; end: number }, source: string, start: number | null): boolean {
-  return start !== null && passage.source === source && start >= passage.start && start < passage.end;
-}
-
-function of(segments: readonly number[], shares: Float64Array, known: boolean): Pick<Row, "share" | "best"> {
-  let best: number | null = null;
-  let share = 0;
-  for (const segment of segments) {
-    const own = shares[segment] ?? 0;
-    share += own;
-    if (best === null || own > (shares[best] ?? 0)) best = segment;
-  }
-  return { share: known ? share : null, best };
-}
-
-type Fate = { in_prompt: boolean | null; used: boolean | null; claimed: boolean | null };
-
-function fateOf({ in_prompt, used, claimed }: Fate): string {
-  const said = claimed === true ? "; the answer says itself that it used it" : "";
-  if (in_prompt === null) return `not found in the prompt, of which some was not read${said}`;
-  if (!in_prompt) return LEFT + said;
-  if (used === null) return `in the prompt; not known whether it is used${said}`;
-  return (used ? "used" : UNUSED) + said;
+function fateOf({ in_prompt, used, claimed }: Retrieval["chunks"][number]): string {
+  const fate =
+    in_prompt === null ? "not found in the prompt, of which some was not read"
+    : !in_prompt ? LEFT
+    : used === null ? "in the prompt; not known whether it is used"
+    : used ? "used" : UNUSED;
+  return fate + (claimed === true ? "; the answer says itself that it used it" : "");
 }
 
 function scoreOf(metadata: Readonly<Record<string, string>>): number | null {
-  for (const key of SCORES) {
-    const told = metadata[key]?.trim();
-    if (told && Number.isFinite(Number(told))) return Number(told);
-  }
-  return null;
+  const told = SCORES.map((key) => metadata[key]?.trim()).find((text) => text && Number.isFinite(Number(text)));
+  return told === undefined ? null : Number(told);
 }
