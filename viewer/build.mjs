@@ -5,8 +5,8 @@ import { readFile, writeFile } from "node:fs/promises";
 import { gzipSync } from "node:zlib";
 
 const INTO = new URL("../src/whence/explain/render/viewer/", import.meta.url);
-const HOSTS = { "file.ts": "iife", "widget.ts": "esm", "page.ts": "iife" };
-const MOST_GZIPPED_BYTES = 40_000;
+const BUNDLES = { file: ["file.ts", "iife"], viewer: ["module.ts", "esm"], page: ["page.ts", "iife"] };
+const MOST_GZIPPED_BYTES = 49_000;
 
 /** Style sheets as texts: the script makes sheets of them. */
 const styles = {
@@ -21,7 +21,7 @@ const styles = {
 
 const check = process.argv.includes("--check");
 
-for (const [host, format] of Object.entries(HOSTS)) {
+for (const [name, [host, format]] of Object.entries(BUNDLES)) {
   const { outputFiles } = await build({
     entryPoints: [new URL(`src/hosts/${host}`, import.meta.url).pathname],
     absWorkingDir: new URL(".", import.meta.url).pathname,
@@ -37,9 +37,9 @@ for (const [host, format] of Object.entries(HOSTS)) {
     legalComments: "none",
   });
   const text = outputFiles[0].text;
-  const file = new URL(host.replace(".ts", ".js"), INTO);
+  const file = new URL(`${name}.js`, INTO);
   const bytes = gzipSync(text, { level: 9 }).length;
-  console.log(`${host.replace(".ts", ".js").padEnd(10)} ${(bytes / 1000).toFixed(1)} KB gzipped`);
+  console.log(`${`${name}.js`.padEnd(10)} ${(bytes / 1000).toFixed(1)} KB gzipped`);
   if (check && bytes > MOST_GZIPPED_BYTES) fail(`that is more than ${MOST_GZIPPED_BYTES / 1000} KB`);
   if (!check) await writeFile(file, text);
   else if ((await readFile(file, "utf8")) !== text) fail("it is not what the source builds: run make viewer");

@@ -65,7 +65,9 @@ def test_without_a_key_nothing_is_told(guarded: Server, path: str, headers: dict
     assert response.headers["www-authenticate"] == "Bearer"
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/docs", "/openapi.json", "/", "/page.js"])
+@pytest.mark.parametrize(
+    "path", ["/healthz", "/readyz", "/docs", "/openapi.json", "/", "/page.js", "/viewer.js"]
+)
 def test_health_and_documentation_need_no_key(guarded: Server, path: str) -> None:
     guarded.wait_for(lambda: guarded.get(path).status_code == 200)
 

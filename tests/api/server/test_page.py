@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 import httpx
+import pytest
 from tests.api.server.conftest import Start
 
 from whence import Explanation
@@ -35,16 +36,17 @@ def test_the_page_runs_its_own_script_and_asks_its_own_server(client: httpx.Clie
     assert "style" not in page.text
 
 
-def test_the_script_is_sent_once_for_each_version(client: httpx.Client) -> None:
-    script = client.get("/page.js")
+@pytest.mark.parametrize("name", ["page.js", "viewer.js"])
+def test_a_script_is_sent_once_for_each_version(client: httpx.Client, name: str) -> None:
+    script = client.get(f"/{name}")
     assert script.headers["content-type"] == "text/javascript; charset=utf-8"
     assert script.headers["x-content-type-options"] == "nosniff"
-    assert script.text == bundle("page.js")
+    assert script.text == bundle(name)
     tag = script.headers["etag"]
     for known in (tag, f'"other", W/{tag}'):
-        again = client.get("/page.js", headers={"If-None-Match": known})
+        again = client.get(f"/{name}", headers={"If-None-Match": known})
         assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
-    assert client.get("/page.js", headers={"If-None-Match": '"other"'}).status_code == 200
+    assert client.get(f"/{name}", headers={"If-None-Match": '"other"'}).status_code == 200
 
 
 def test_the_page_and_its_script_need_no_key_and_what_they_ask_does(start: Start) -> None:

@@ -1,14 +1,17 @@
 // The explanation, in the viewer, under a bar that leads back.
 
-import { signal } from "../ui/signals.js";
+import { signal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import type { Explanation } from "../core/schema.js";
-import { mount } from "../ui/mount.js";
 import { ProblemBox } from "./problem.js";
 import type { Problem } from "./service.js";
 import stageStyles from "./stage.css";
 import { adopt } from "./styles.js";
 import { asProblem, type Page } from "./work.js";
+
+type Module = typeof import("../hosts/module.js");
+/** Beside this page's own script, and fetched when there is something to look at. */
+const VIEWER = "./viewer.js";
 
 const fault = signal<Problem | null>(null);
 
@@ -56,7 +59,8 @@ function Viewer({ page, explanation }: { page: Page; explanation: Explanation })
     const root = host.attachShadow({ mode: "open" });
     const place = root.appendChild(document.createElement("div"));
     const fetchHead = (block: string, layer: number, head: number) => page.service.head(explanation.id, block, layer, head);
-    const mounted = mount(root, place, { explanation, fetchHead });
+    const module: Promise<Module> = import(VIEWER);
+    const mounted = module.then(({ mount }) => mount(root, place, { explanation, fetchHead }));
     mounted.then(
       () => adopt(root, stageStyles),
       (error: unknown) => (fault.value = asProblem(error)),

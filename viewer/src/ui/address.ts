@@ -2,7 +2,7 @@
 // it may be a patient's name, and addresses are kept in histories.
 
 import type { Loaded } from "../core/model.js";
-import { batch, effect, type Signal } from "./signals.js";
+import { batch, effect, type Signal } from "@preact/signals";
 import { type Choice, PICTURES, SCALES, type State, VIEWS } from "./state.js";
 
 interface Field {

@@ -9,7 +9,7 @@ import { choose } from "./chosen.js";
 import { ExportMenu } from "./export.js";
 import { Header } from "./header.js";
 import { Help } from "./help.js";
-import { useSignal } from "./signals.js";
+import { useSignal } from "@preact/signals";
 import { type View, VIEWS } from "./state.js";
 import { Options, Search, useMatch } from "./toolbar.js";
 import { useViewer } from "./viewer.js";

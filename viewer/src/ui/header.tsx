@@ -7,7 +7,7 @@ import { visible } from "../core/text.js";
 import words from "../generated/words.json";
 import { noun } from "./chosen.js";
 import { Menu } from "./menu.js";
-import { useSignal } from "./signals.js";
+import { useSignal } from "@preact/signals";
 import { useViewer } from "./viewer.js";
 
 export function Header() {

@@ -1,7 +1,7 @@
 // Matches of the search, painted over the text without touching it, where the browser can.
 
 import type { Found } from "./found.js";
-import { effect } from "./signals.js";
+import { effect } from "@preact/signals";
 import type { Viewer } from "./viewer.js";
 
 /** Painted at most; the count is of all. */

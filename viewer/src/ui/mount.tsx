@@ -6,7 +6,7 @@ import { keepAddress } from "./address.js";
 import { App } from "./app.js";
 import { chosenOf, wholeOf } from "./chosen.js";
 import { foundOf } from "./found.js";
-import { computed, effect, type ReadonlySignal, signal } from "./signals.js";
+import { computed, effect, type ReadonlySignal, signal } from "@preact/signals";
 import { createState } from "./state.js";
 import { STYLES } from "./styles.js";
 import { type Viewer, ViewerContext } from "./viewer.js";

@@ -1,6 +1,6 @@
 // What is being looked at, and how: signals that every view reads, and that the address keeps.
 
-import { signal } from "./signals.js";
+import { signal } from "@preact/signals";
 
 export const VIEWS = ["record", "sources", "heatmap", "heads"] as const;
 export type View = (typeof VIEWS)[number];

@@ -1,7 +1,7 @@
 // What all views have in common: the scale, what is left out, and the search.
 
 import { Menu } from "./menu.js";
-import type { Signal } from "./signals.js";
+import type { Signal } from "@preact/signals";
 import { SCALES } from "./state.js";
 import { useViewer } from "./viewer.js";
 

@@ -17,7 +17,7 @@ from whence.api.service.settings import ServerSettings
 NO_OWNER = ""
 PORT = re.compile(r":[0-9]*\Z")
 """At the end of a Host header; it may be empty (RFC 3986, 3.2.3)."""
-OPEN_PATHS = frozenset({"/healthz", "/readyz", "/docs", "/openapi.json", "/", "/page.js"})
+OPEN_PATHS = frozenset({"/healthz", "/readyz", "/docs", "/openapi.json", "/", "/page.js", "/viewer.js"})
 """What needs no key: whether the server is up, the documentation, and the page that asks for a key; neither
 says anything of this server."""
 

@@ -69,7 +69,7 @@ def _widget() -> type[AnyWidget]:
     class ExplanationWidget(AnyWidget):
         """The trait holds all but the weights of heads; of these each is sent when the front end asks."""
 
-        _esm = bundle("widget.js")
+        _esm = bundle("viewer.js")
         explanation = traitlets.Unicode().tag(sync=True)
 
         def __init__(self, explanation: Explanation) -> None:

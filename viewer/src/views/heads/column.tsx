@@ -1,6 +1,6 @@
 // One of the two columns of tokens. It scrolls on its own, and holds only the rows that are seen.
 
-import { type Signal, useSignal } from "../../ui/signals.js";
+import { type Signal, useSignal } from "@preact/signals";
 import { step } from "../../core/scale.js";
 import { useViewer } from "../../ui/viewer.js";
 import { type Item, otherSide, type Place } from "./links.js";

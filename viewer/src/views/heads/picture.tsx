@@ -1,6 +1,6 @@
 // The picture of one layer: two columns of tokens, the lines between them, and what they say.
 
-import { useSignal } from "../../ui/signals.js";
+import { useSignal } from "@preact/signals";
 import { useMemo } from "preact/hooks";
 import { toUnit } from "../../core/scale.js";
 import { useExporter } from "../../ui/export.js";

@@ -4,7 +4,7 @@ import { useEffect } from "preact/hooks";
 import { Attention } from "../../core/attention.js";
 import type { Loaded, Matrix } from "../../core/model.js";
 import type { Block } from "../../core/schema.js";
-import { type Signal, useSignal } from "../../ui/signals.js";
+import { type Signal, useSignal } from "@preact/signals";
 import { useViewer } from "../../ui/viewer.js";
 import { chosenOf } from "./pickers.js";
 

@@ -1,7 +1,7 @@
 // Buttons of which one is chosen, or several.
 
 import type { Block } from "../../core/schema.js";
-import { useSignal } from "../../ui/signals.js";
+import { useSignal } from "@preact/signals";
 import { useViewer } from "../../ui/viewer.js";
 
 interface ChoiceProps {

@@ -4,7 +4,7 @@ import { useMemo, useRef } from "preact/hooks";
 import { useStage } from "../../canvas/stage.js";
 import { useExporter } from "../../ui/export.js";
 import type { Facts } from "../../ui/export/facts.js";
-import { type Signal, useSignal } from "../../ui/signals.js";
+import { type Signal, useSignal } from "@preact/signals";
 import { useViewer } from "../../ui/viewer.js";
 import { drawHeat, shadesOf, type View } from "./draw.js";
 import { heatExporter } from "./exporter.js";

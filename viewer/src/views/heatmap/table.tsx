@@ -1,6 +1,6 @@
 // The picture as a table: a part of it, around the cell that is looked at.
 
-import { type Signal, useComputed } from "../../ui/signals.js";
+import { type Signal, useComputed } from "@preact/signals";
 import { rangeOf } from "./exporter.js";
 import { exact, type Heat, short } from "./heat.js";
 import { clamp } from "./layout.js";

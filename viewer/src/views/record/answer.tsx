@@ -7,7 +7,7 @@ import { wordsOf } from "../../core/words.js";
 import { choose, noun, sharesOfSegment, targetName } from "../../ui/chosen.js";
 import { foundRanges } from "../../ui/highlight.js";
 import { Menu } from "../../ui/menu.js";
-import { effect, useSignal } from "../../ui/signals.js";
+import { effect, useSignal } from "@preact/signals";
 import { useViewer, type Viewer } from "../../ui/viewer.js";
 import { type Piece, Pieces } from "./pieces.js";
 import { stepsOf } from "./steps.js";

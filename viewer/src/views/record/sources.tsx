@@ -7,7 +7,7 @@ import type { Source } from "../../core/schema.js";
 import { DrawnText, visible } from "../../core/text.js";
 import { choose } from "../../ui/chosen.js";
 import { foundRanges } from "../../ui/highlight.js";
-import { effect } from "../../ui/signals.js";
+import { effect } from "@preact/signals";
 import { useViewer, type Viewer } from "../../ui/viewer.js";
 import { Pieces } from "./pieces.js";
 import { stepsOf } from "./steps.js";
