@@ -3,10 +3,11 @@
 import { build, transform } from "esbuild";
 import { readFile, writeFile } from "node:fs/promises";
 import { gzipSync } from "node:zlib";
+import { minify } from "terser";
 
 const INTO = new URL("../src/whence/explain/render/viewer/", import.meta.url);
 const BUNDLES = { file: ["file.ts", "iife"], viewer: ["module.ts", "esm"], page: ["page.ts", "iife"] };
-const MOST_GZIPPED_BYTES = 49_000;
+const MOST_GZIPPED_BYTES = 47_000;
 
 /** Style sheets as texts: the script makes sheets of them. */
 const styles = {
@@ -36,7 +37,8 @@ for (const [name, [host, format]] of Object.entries(BUNDLES)) {
     charset: "utf8",
     legalComments: "none",
   });
-  const text = outputFiles[0].text;
+  // Once more by a minifier that looks further: a thirtieth less.
+  const { code: text } = await minify(outputFiles[0].text, { ecma: 2022, module: format === "esm", compress: { passes: 2 } });
   const file = new URL(`${name}.js`, INTO);
   const bytes = gzipSync(text, { level: 9 }).length;
   console.log(`${`${name}.js`.padEnd(10)} ${(bytes / 1000).toFixed(1)} KB gzipped`);

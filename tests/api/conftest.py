@@ -10,12 +10,14 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.resources import as_file, files
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
 
 from whence import Explainer
+from whence.api.cli import main
 from whence.demo.records import generate
 
 PROGRAM = Path(sys.executable).with_name("whence")
@@ -65,6 +67,25 @@ def whence(tmp_path: Path) -> Run:
 
     def call(*arguments: str | Path, stdin: bytes = b"", **variables: str) -> CompletedProcess[str]:
         return run([str(PROGRAM), *map(str, arguments)], tmp_path, stdin, **variables)
+
+    return call
+
+
+@pytest.fixture
+def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """As `whence`, in this process: for the many cases that need not each load torch for seconds."""
+
+    def call(*arguments: str | Path) -> CompletedProcess[str]:
+        command = ["whence", *map(str, arguments)]
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", command)
+        monkeypatch.setenv("TERM", "dumb")
+        monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO()))
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return CompletedProcess(command, int(ended.value.code or 0), out, err)
 
     return call
 

@@ -216,7 +216,7 @@ def options(arguments: dict[str, Any]) -> list[str]:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_bad_input_is_refused_on_both_faces(name: str, whence: Run, tmp_path: Path) -> None:
+def test_bad_input_is_refused_on_both_faces(name: str, inside: Run, tmp_path: Path) -> None:
     case = CASES[name]
     provider = case.provider if isinstance(case.provider, str) else case.provider(tmp_path)
     files = [f"source-{number}.txt" for number in range(1, len(case.sources) + 1)]
@@ -234,7 +234,7 @@ def test_bad_input_is_refused_on_both_faces(name: str, whence: Run, tmp_path: Pa
     assert case.says in str(raised.value)
     assert PRIVATE not in str(raised.value), "the record's text is confidential"
 
-    done = whence(
+    done = inside(
         "explain",
         *files,
         "--model",

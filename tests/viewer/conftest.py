@@ -17,8 +17,9 @@ CHROMIUM = os.environ.get("WHENCE_CHROMIUM") or shutil.which("chromium") or shut
 Opens = Callable[..., Page]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """One for each file of tests: Playwright keeps an event loop running, which other tests would meet."""
     if CHROMIUM is None:
         if os.environ.get("CI"):
             pytest.fail("Chromium is not installed: apt-get install chromium")

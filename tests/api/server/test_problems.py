@@ -136,7 +136,7 @@ def test_another_kind_of_body_is_415(client: httpx.Client, media_type: str | Non
     assert_problem(response, 415, "unsupported-media-type")
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/v1/explanations/", "/v2/models", "/v1/models/", "/" + MARK])
+@pytest.mark.parametrize("path", ["/v1", "/v1/explanations/", "/v2/models", "/v1/models/", "/" + MARK])
 def test_a_path_that_is_not_there_is_404(client: httpx.Client, path: str) -> None:
     response = client.get(path)
     if path == "/v1/explanations/":
