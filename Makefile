@@ -5,7 +5,7 @@ PEERS := tests/peers/node_modules/.package-lock.json
 VIEWER := viewer/node_modules/.package-lock.json
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types imports bundles viewer format train peers clean
+.PHONY: help demo test check lint types imports bundles viewer notebooks format train peers clean
 
 help: ## show these targets
 	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -34,6 +34,10 @@ bundles: $(VIEWER)
 
 viewer: $(VIEWER) ## build the viewer's bundles, which ship in the package; needs npm
 	cd viewer && npm run --silent build
+
+notebooks: .venv/.dev ## run the widget in a real JupyterLab, which this installs
+	$(PIP) install -c constraints.txt -e '.[lab]'
+	$(BIN)/pytest tests/viewer/test_widget.py
 
 format: .venv/.dev ## format the code, and mend what ruff can mend
 	$(BIN)/ruff format

@@ -1,4 +1,4 @@
-"""The notebook's widget in a real JupyterLab, and what is shown where no widget runs."""
+"""The notebook's widget, in a real JupyterLab (`make notebooks`), and what is shown where no widget runs."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
-from nbconvert import HTMLExporter
 from playwright.sync_api import BrowserContext, Page, expect
 from tests.viewer.explained import record
 from tests.viewer.hostile import EXECUTED, hostile
@@ -82,6 +80,8 @@ def test_what_is_too_large_for_a_cell_is_shown_without_script(monkeypatch: pytes
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a JupyterLab with a notebook that has one cell."""
+    pytest.importorskip("jupyterlab")
+    nbformat = pytest.importorskip("nbformat")
     folder = tmp_path_factory.mktemp("lab")
     (folder / "e.json").write_text(record().model_dump_json(), encoding="utf-8")
     cells = [nbformat.v4.new_code_cell(CELL), nbformat.v4.new_markdown_cell("the end")]
@@ -145,9 +145,10 @@ def choose_the_first_sentence(viewer: Any) -> None:
 
 def converted(explanation: Explanation, folder: Path) -> Path:
     """A notebook that was saved with this output and no state of widgets, as HTML."""
+    nbconvert, nbformat = pytest.importorskip("nbconvert"), pytest.importorskip("nbformat")
     output = nbformat.v4.new_output("execute_result", explanation._repr_mimebundle_(), execution_count=1)
     cell = nbformat.v4.new_code_cell("e", outputs=[output], execution_count=1)
-    text, _ = HTMLExporter().from_notebook_node(nbformat.v4.new_notebook(cells=[cell]))
+    text, _ = nbconvert.HTMLExporter().from_notebook_node(nbformat.v4.new_notebook(cells=[cell]))
     file = folder / "n.html"
     file.write_text(text, encoding="utf-8")
     return file
