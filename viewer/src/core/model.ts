@@ -1,7 +1,8 @@
 // An explanation that is ready to be looked at: matrices unpacked, texts ready to be drawn.
 
+import { Attention } from "./attention.js";
 import { unpackFloats } from "./packing.js";
-import type { Explanation, Packed, Result, Retrieval } from "./schema.js";
+import type { Block, Explanation, Packed, Result, Retrieval } from "./schema.js";
 import { type Evidence, maskedShares, type MaskedShares, type Masking } from "./shares.js";
 import { segmentsOf } from "./stretch.js";
 import { DrawnText, type Span, visible } from "./text.js";
@@ -47,12 +48,13 @@ export class Loaded {
   readonly sourceIndex: ReadonlyMap<string, number>;
   private readonly wordsKnown = new Map<string | null, readonly Span[]>();
   private readonly detailSegments = new Map<number, Int32Array>();
+  private readonly attentions = new Map<Block, Attention>();
 
   constructor(
     readonly explanation: Explanation,
     readonly results: readonly LoadedResult[],
     readonly retrieval: Retrieval | null,
-    readonly fetchHead: FetchHead,
+    private readonly fetchHead: FetchHead,
   ) {
     this.output = new DrawnText(explanation.output.text);
     this.texts = explanation.sources.map((source) => new DrawnText(source.text ?? ""));
@@ -93,6 +95,11 @@ export class Loaded {
   /** For each column of a result's token level its segment; -1 for blanks. */
   segmentsOfDetail(result: number): Int32Array {
     return once(this.detailSegments, result, () => segmentsOf(this, this.result(result).told.detail?.tokens ?? []));
+  }
+
+  /** The heads of a block: one for all views, so that none is fetched and decoded twice. */
+  attention(block: Block): Attention {
+    return once(this.attentions, block, () => new Attention(block, this.fetchHead));
   }
 
   /** The text of a source, by its id; of the output for null. */

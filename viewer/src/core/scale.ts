@@ -9,7 +9,8 @@ const MINUS = "\u2212";
 export const NBSP = "\xa0";
 
 /** How a value becomes a colour. */
-export type Scale = "linear" | "log" | "percentile";
+export const SCALES = ["linear", "log", "percentile"] as const;
+export type Scale = (typeof SCALES)[number];
 /** Where the logarithmic scale begins, unless all values are smaller. */
 export const LOG_FLOOR = 1e-6;
 

@@ -3,10 +3,11 @@
 import { signal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import type { Explanation } from "../core/schema.js";
+import { adopt } from "../ui/adopt.js";
+import { download } from "../ui/download.js";
 import { ProblemBox } from "./problem.js";
 import type { Problem } from "./service.js";
 import stageStyles from "./stage.css";
-import { adopt } from "./styles.js";
 import { asProblem, type Page } from "./work.js";
 
 type Module = typeof import("../hosts/module.js");
@@ -26,9 +27,9 @@ export function Done({ page, explanation }: { page: Page; explanation: Explanati
     addEventListener("popstate", page.back);
     return () => removeEventListener("popstate", page.back);
   }, [explanation]);
-  const save = (kind: "json" | "html") => () => {
+  const saves = (kind: "json" | "html") => () => {
     fault.value = null;
-    download(page, explanation, kind).catch((error: unknown) => (fault.value = asProblem(error)));
+    save(page, explanation, kind).catch((error: unknown) => (fault.value = asProblem(error)));
   };
   return (
     <div class="whence page shown">
@@ -37,10 +38,10 @@ export function Done({ page, explanation }: { page: Page; explanation: Explanati
           Back to the question
         </button>
         <span class="grow" />
-        <button type="button" onClick={save("html")}>
+        <button type="button" onClick={saves("html")}>
           Save as a file with this viewer
         </button>
-        <button type="button" onClick={save("json")}>
+        <button type="button" onClick={saves("json")}>
           Save as JSON
         </button>
       </nav>
@@ -73,11 +74,6 @@ function Viewer({ page, explanation }: { page: Page; explanation: Explanation })
   return <main class="stage" ref={stage} />;
 }
 
-async function download(page: Page, { id }: Explanation, kind: "json" | "html"): Promise<void> {
-  const address = URL.createObjectURL(await page.service.file(id, kind));
-  const link = document.createElement("a");
-  link.href = address;
-  link.download = `explanation-${id}.${kind}`; // nothing of the record may stand in a file's name
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(address), 60_000);
+async function save(page: Page, { id }: Explanation, kind: "json" | "html"): Promise<void> {
+  download(await page.service.file(id, kind), `explanation-${id}.${kind}`);
 }

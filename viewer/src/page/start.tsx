@@ -4,7 +4,7 @@ import { render } from "preact";
 import viewer from "../ui/viewer.css";
 import { App } from "./app.js";
 import own from "./page.css";
-import { adopt } from "./styles.js";
+import { adopt } from "../ui/adopt.js";
 import { createPage } from "./work.js";
 
 export function startPage(body: HTMLElement): void {

@@ -2,8 +2,9 @@
 // it may be a patient's name, and addresses are kept in histories.
 
 import type { Loaded } from "../core/model.js";
+import { SCALES } from "../core/scale.js";
 import { batch, effect, type Signal } from "@preact/signals";
-import { type Choice, PICTURES, SCALES, type State, VIEWS } from "./state.js";
+import { type Choice, PICTURES, type State, VIEWS } from "./state.js";
 
 interface Field {
   readonly name: string;

@@ -3,7 +3,7 @@
 import type { Loaded } from "../core/model.js";
 import { percent } from "../core/scale.js";
 import type { ElsewherePart } from "../core/schema.js";
-import type { Evidence, MaskedShares, Masking, Parts } from "../core/shares.js";
+import type { Evidence, MaskedShares, Masking } from "../core/shares.js";
 import { stretch } from "../core/stretch.js";
 import { labelled } from "../core/text.js";
 import words from "../generated/words.json";
@@ -17,15 +17,11 @@ export interface Chosen {
   /** Of one target, or of a stretch; null for the mean over all targets. */
   readonly evidence: Evidence | null;
   readonly masked: MaskedShares;
-  /** What is masked, as shares of all evidence, largest first. */
-  readonly left: Parts;
-  /** Like the shares, and below zero where a passage speaks against. */
-  readonly signed: Float64Array;
 }
 
 /** The mean over all targets, and what it is the mean of. */
 export interface Whole extends Chosen {
-  /** Targets x segments, as `signed`. */
+  /** Targets x segments, as `masked.signed`. */
   readonly rows: Float32Array;
 }
 
@@ -51,8 +47,7 @@ export function chosenOf(loaded: Loaded, state: State, whole: ReadonlySignal<Who
   const result = state.result.value;
   const of = (name: string, evidence: Evidence | null): Chosen => {
     if (evidence === null) return whole.value;
-    const masked = loaded.maskedShares(result, evidence, maskingOf(state));
-    return { name, evidence, masked, left: masked.left, signed: masked.signed };
+    return { name, evidence, masked: loaded.maskedShares(result, evidence, maskingOf(state)) };
   };
   if (choice?.kind === "target") return of(targetName(loaded, choice.index), loaded.evidence(result, choice.index));
   if (choice?.kind !== "stretch") return whole.value;
@@ -105,5 +100,5 @@ export function wholeOf(loaded: Loaded, state: State): Whole {
   const sorted = (of: Map<ElsewherePart, number>) => [...of].sort(([, one], [, other]) => other - one);
   const all = { shares, signed, elsewhere, parts: sorted(parts), masked, left: sorted(left) };
   const name = `the whole output${count > 1 ? ` (mean of its ${count} ${noun(loaded)}s)` : ""}`;
-  return { name, evidence: null, masked: all, left: all.left, signed, rows };
+  return { name, evidence: null, masked: all, rows };
 }

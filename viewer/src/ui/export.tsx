@@ -2,6 +2,7 @@
 
 import { useEffect, useRef } from "preact/hooks";
 import { toCsv } from "../core/csv.js";
+import { download } from "./download.js";
 import { type Facts, factsOf, fileName } from "./export/facts.js";
 import { recordExporter } from "./export/record.js";
 import { useViewer, type Viewer } from "./viewer.js";
@@ -76,13 +77,4 @@ export function ExportMenu() {
       </div>
     </details>
   );
-}
-
-function download(blob: Blob, name: string): void {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(blob);
-  link.download = name;
-  link.click();
-  // Browsers read the blob after the click has been dealt with.
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }

@@ -77,7 +77,8 @@ function Caveats({ caveats }: { caveats: readonly string[] }) {
 function Balance() {
   const { loaded, state, chosen } = useViewer();
   const { scores, fidelity, groundedness } = loaded.result(state.result.value).told;
-  const { name, masked, left } = chosen.value;
+  const { name, masked } = chosen.value;
+  const { left } = masked;
   const passages = masked.shares.reduce((sum, share) => sum + share, 0);
   const choice = state.choice.value;
   const target = loaded.targets.length === 1 ? 0 : choice?.kind === "target" ? choice.index : null;

@@ -3,6 +3,7 @@
 import { render } from "preact";
 import { type Given, load } from "../core/model.js";
 import { keepAddress } from "./address.js";
+import { adopt } from "./adopt.js";
 import { App } from "./app.js";
 import { chosenOf, wholeOf } from "./chosen.js";
 import { foundOf } from "./found.js";
@@ -28,13 +29,7 @@ export async function mount(
   const loaded = await load(given);
   const state = createState();
   const leaveAddress = address ? keepAddress(state, loaded) : () => {};
-  // A style element would need a policy that allows one; a sheet that a script made does not.
-  const sheets = STYLES.map((css) => {
-    const sheet = new CSSStyleSheet();
-    sheet.replaceSync(css);
-    return sheet;
-  });
-  root.adoptedStyleSheets = [...root.adoptedStyleSheets, ...sheets];
+  const leaveStyles = STYLES.map((css) => adopt(root, css));
   const preferred = preference();
   const dark = dictated ?? preferred.dark;
   const leaveScheme = effect(() => {
@@ -66,7 +61,7 @@ export async function mount(
     leaveAddress();
     leaveScheme();
     preferred.leave();
-    root.adoptedStyleSheets = root.adoptedStyleSheets.filter((own) => !sheets.includes(own));
+    leaveStyles.forEach((leave) => leave());
   };
 }
 

@@ -1,11 +1,10 @@
 // What is being looked at, and how: signals that every view reads, and that the address keeps.
 
 import { signal } from "@preact/signals";
+import type { Scale } from "../core/scale.js";
 
 export const VIEWS = ["record", "sources", "heatmap", "heads"] as const;
 export type View = (typeof VIEWS)[number];
-export const SCALES = ["linear", "log", "percentile"] as const;
-export type Scale = (typeof SCALES)[number];
 
 /** What is chosen: a target, a stretch of the output within a token-level detail, or a segment of a source. */
 export type Choice =

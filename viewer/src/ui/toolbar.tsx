@@ -2,7 +2,7 @@
 
 import { Menu } from "./menu.js";
 import type { Signal } from "@preact/signals";
-import { SCALES } from "./state.js";
+import { SCALES } from "../core/scale.js";
 import { useViewer } from "./viewer.js";
 
 const SHARES = ["raw: of all evidence", "renormalised: of what is shown"];

@@ -7,16 +7,15 @@ that style sheet, by its hash, and nothing else.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from functools import cache
 from importlib.resources import files
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader
 
 from whence.api.langchain import report_words as words
 from whence.api.langchain.report_schema import RetrievalReport
 from whence.explain.render import scale, wording
+from whence.explain.render.pages import environment, sha256
 from whence.explain.render.visible import visible
 
 
@@ -28,7 +27,7 @@ def to_html(report: RetrievalReport) -> str:
         .get_template("report.html.jinja")
         .render(
             css=css,
-            css_sha256=base64.b64encode(hashlib.sha256(css.encode()).digest()).decode(),
+            css_source=sha256(css),
             report=report,
             words=words,
             wording=wording,
@@ -39,17 +38,9 @@ def to_html(report: RetrievalReport) -> str:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("whence.api.langchain", package_path="."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        visible=visible, one_line=words.one_line, percent=scale.percent, step=scale.step
-    )
-    return environment
+    own = environment(PackageLoader("whence.api.langchain", package_path="."))
+    own.filters.update(visible=visible, one_line=words.one_line, percent=scale.percent, step=scale.step)
+    return own
 
 
 @cache

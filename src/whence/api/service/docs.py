@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, Template
+from jinja2 import PackageLoader, Template
+
+from whence.explain.render.pages import environment, sha256
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
@@ -16,9 +16,8 @@ h2 { border-top: 1px solid #999; padding-top: 1rem; font-size: 1.1rem; }
 pre { background: #f4f4f4; color: #111; padding: .75rem; overflow-x: auto; }
 td, th { text-align: left; vertical-align: top; padding: .1rem 1rem .1rem 0; }
 """
-_STYLE_SHA256 = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 POLICY = (
-    f"default-src 'none'; style-src 'sha256-{_STYLE_SHA256}'; "
+    f"default-src 'none'; style-src '{sha256(STYLE)}'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """One style sheet, by its hash, and nothing else."""
@@ -31,6 +30,4 @@ def page(document: Mapping[str, Any]) -> str:
 
 @cache
 def _template() -> Template:
-    loader = PackageLoader("whence.api.service", package_path=".")
-    environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    return environment.get_template("docs.html.jinja")
+    return environment(PackageLoader("whence.api.service", package_path=".")).get_template("docs.html.jinja")

@@ -6,14 +6,13 @@ one style sheet, by its hash, and nothing else.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from functools import cache
 from html import escape
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader
 
 from whence.explain.render import describe, scale, wording
+from whence.explain.render.pages import environment, sha256
 from whence.explain.render.ranking import mentions, rank
 from whence.explain.render.view import Drawing
 from whence.explain.render.visible import visible
@@ -40,44 +39,41 @@ def to_frame(explanation: Explanation) -> str:
 
 def _page(explanation: Explanation, here: str) -> str:
     """`here`: the page's own address, which its inner links begin with."""
-    environment = _environment()
     rankings = [rank(explanation, result, TOP) for result in range(len(explanation.results))]
     css, drawing = _style(), Drawing(explanation)
-    return environment.get_template("page.html.jinja").render(
-        here=here,
-        css=css,
-        css_sha256=base64.b64encode(hashlib.sha256(css.encode()).digest()).decode(),
-        e=explanation,
-        drawing=drawing,
-        rankings=rankings,
-        describe=describe,
-        keys=describe.keys(len(rankings)),
-        mentions=mentions(rankings),
-        names=dict(zip((source.id for source in explanation.sources), drawing.sources, strict=True)),
-        several=len(rankings) > 1,
-        kind=wording.TARGETS[explanation.output.targets[0].kind],
-        wording=wording,
-        legend=scale.legend(),
-        unshaded=scale.EDGES_PERCENT[0],
+    return (
+        _environment()
+        .get_template("page.html.jinja")
+        .render(
+            here=here,
+            css=css,
+            css_source=sha256(css),
+            e=explanation,
+            drawing=drawing,
+            rankings=rankings,
+            describe=describe,
+            keys=describe.keys(len(rankings)),
+            mentions=mentions(rankings),
+            names=dict(zip((source.id for source in explanation.sources), drawing.sources, strict=True)),
+            several=len(rankings) > 1,
+            kind=wording.TARGETS[explanation.output.targets[0].kind],
+            wording=wording,
+            legend=scale.legend(),
+            unshaded=scale.EDGES_PERCENT[0],
+        )
     )
 
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=_loader(),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
+    own = environment(_loader())
+    own.filters.update(
         visible=visible,
         percent=scale.percent,
         step=scale.step,
         quantity=scale.quantity,
     )
-    return environment
+    return own
 
 
 @cache

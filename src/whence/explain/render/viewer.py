@@ -7,16 +7,15 @@ markup.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader
 
 from whence.explain.packing import pack
+from whence.explain.render.pages import environment, sha256
 from whence.explain.schema import Explanation
 from whence.explain.tensor import AttentionBlock
 
@@ -34,7 +33,7 @@ def to_viewer(explanation: Explanation, retrieval: str | None = None) -> str:
         _environment()
         .get_template("viewer.html.jinja")
         .render(
-            policy=policy(f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"),
+            policy=policy(f"'{sha256(script)}'"),
             explanation=data(compact(explanation)),
             retrieval=None if retrieval is None else data(json.loads(retrieval)),
             heads=[
@@ -93,10 +92,4 @@ def _without_values(block: AttentionBlock) -> AttentionBlock:
 
 @cache
 def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader("whence.explain.render", package_path="."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    return environment(PackageLoader("whence.explain.render", package_path="."))

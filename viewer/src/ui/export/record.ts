@@ -21,7 +21,8 @@ export function recordExporter(viewer: Viewer): Exporter {
   });
   return {
     facts() {
-      const { left, masked } = chosen.value;
+      const { masked } = chosen.value;
+      const { left } = masked;
       const measured = loaded.result(state.result.value).told.scores.elsewhere !== null;
       return {
         "shown for": chosen.value.name,
@@ -63,8 +64,8 @@ function parts({ loaded, state, chosen }: Viewer) {
 
 /** The sources one under the other, each passage on its shade. */
 function picture({ loaded, state, chosen }: Viewer): Picture {
-  const { signed, name } = chosen.value;
-  const steps = stepsOf(signed, state.scale.value);
+  const { masked, name } = chosen.value;
+  const steps = stepsOf(masked.signed, state.scale.value);
   const blocks = loaded.texts.map((text, source) => ({
     title: loaded.names[source] ?? "",
     pieces: loaded.segments.flatMap(({ source: id, start, end }, at) =>

@@ -1,7 +1,6 @@
 // Heads: lines from queries to keys, by any set of heads of one layer.
 
 import { useMemo } from "preact/hooks";
-import { Attention } from "../../core/attention.js";
 import { visible } from "../../core/text.js";
 import { useViewer } from "../../ui/viewer.js";
 import { chosenOf } from "../heatmap/pickers.js";
@@ -18,7 +17,7 @@ export function HeadsView() {
   const blocks = loaded.explanation.attention ?? [];
   const at = Math.min(state.block.value, blocks.length - 1);
   const block = blocks[at]!; // this view is there where attention was kept
-  const attention = useMemo(() => new Attention(block, loaded.fetchHead), [block]);
+  const attention = loaded.attention(block);
   const heads = useMemo(() => chosenOf(state.heads.value, block.heads), [state.heads.value, block]);
   const layer = Math.min(state.layers.value[0] ?? 0, block.layers.length - 1);
   const { picture, error } = usePicture(attention, block.layers[layer] ?? 0, heads);

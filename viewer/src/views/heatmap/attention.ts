@@ -1,7 +1,6 @@
 // The attention that is chosen: the mean over some heads, computed in slices, so that the page stays quick meanwhile.
 
 import { useEffect } from "preact/hooks";
-import { Attention } from "../../core/attention.js";
 import type { Loaded, Matrix } from "../../core/model.js";
 import type { Block } from "../../core/schema.js";
 import { type Signal, useSignal } from "@preact/signals";
@@ -17,7 +16,6 @@ export interface Mean {
   said: string;
 }
 
-const known = new WeakMap<Block, Attention>();
 /** Milliseconds of work after which others may have their turn. */
 const SLICE = 12;
 
@@ -46,8 +44,7 @@ async function addUp(
   progress: Signal<string>,
   signal: AbortSignal,
 ): Promise<Mean> {
-  const attention = known.get(block) ?? new Attention(block, loaded.fetchHead);
-  known.set(block, attention);
+  const attention = loaded.attention(block);
   const sum = new Float32Array(block.queries.length * block.keys.length);
   const count = layers.length * heads.length;
   let [done, missing] = [0, 0];

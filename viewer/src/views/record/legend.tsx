@@ -5,7 +5,8 @@ import { useViewer } from "../../ui/viewer.js";
 
 export function Legend() {
   const { state, chosen } = useViewer();
-  const { signed, name } = chosen.value;
+  const { masked, name } = chosen.value;
+  const { signed } = masked;
   const scale = state.scale.value;
   return (
     <div class="legend">

@@ -87,7 +87,7 @@ function show(viewer: Viewer, place: HTMLElement, read: (text: string) => void):
   });
   const stops = [
     effect(() => {
-      const steps = stepsOf(chosen.value.signed, state.scale.value);
+      const steps = stepsOf(chosen.value.masked.signed, state.scale.value);
       for (const part of parts) part.pieces.shade(steps.subarray(part.first, part.first + part.count));
     }),
     effect(() => {

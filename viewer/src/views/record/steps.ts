@@ -1,7 +1,6 @@
 // From shares to shades.
 
-import { step, stepAt, toUnit } from "../../core/scale.js";
-import type { Scale } from "../../ui/state.js";
+import { type Scale, step, stepAt, toUnit } from "../../core/scale.js";
 
 /** A step from -5 to 5 for each share. The linear scale is fixed: the same shade means the same share everywhere. */
 export function stepsOf(shares: Float64Array, scale: Scale): Int8Array {

@@ -17,10 +17,10 @@ export function Summary() {
   const viewer = useViewer();
   const { loaded, state, chosen, whole } = viewer;
   const { scores } = loaded.result(state.result.value).told;
-  const { name, evidence, signed } = chosen.value;
+  const { name, evidence, masked } = chosen.value;
   const choice = state.choice.value;
   const passage = choice?.kind === "segment" ? choice.index : null;
-  const values = passage === null ? signed : sharesOfSegment(loaded, whole.value, passage);
+  const values = passage === null ? masked.signed : sharesOfSegment(loaded, whole.value, passage);
   const steps = stepsOf(values, state.scale.value);
   // By score where there is one: claims share equally, and are told apart by it.
   const best = strongest(evidence === null ? values : evidence.row.map((own, at) => (values[at]! > 0 ? own : 0)), TOP);
