@@ -1,7 +1,7 @@
 // The notebook's widget: anywidget calls `render` with a model that speaks with the kernel. The explanation is a
 // trait; the weights of heads stay in the kernel until they are looked at (see whence.explain.render.widget).
 
-import { type ReadonlySignal, signal as createSignal } from "@preact/signals";
+import { type ReadonlySignal, signal as createSignal } from "@preact/signals-core";
 import type { FetchHead, Given } from "../core/model.js";
 import { mount } from "../ui/mount.js";
 

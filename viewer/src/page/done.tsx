@@ -1,6 +1,6 @@
 // The explanation, in the viewer, under a bar that leads back.
 
-import { signal } from "@preact/signals";
+import { signal } from "@preact/signals-core";
 import { useEffect, useRef } from "preact/hooks";
 import type { Explanation } from "../core/schema.js";
 import { adopt } from "../ui/adopt.js";

@@ -1,6 +1,6 @@
 // What is typed and chosen on the page. It lives as long as the page, and is kept nowhere else.
 
-import { computed, type Signal, signal } from "@preact/signals";
+import { computed, type Signal, signal } from "@preact/signals-core";
 import type { ModelList, ModelRecord, Request } from "./service.js";
 
 export interface Draft {

@@ -1,6 +1,6 @@
 // The model, the method, and what is told apart.
 
-import type { Signal } from "@preact/signals";
+import type { Signal } from "@preact/signals-core";
 import { SEGMENTS, TARGETS } from "./form.js";
 import { ACCESS, METHODS } from "./words.js";
 import type { Page } from "./work.js";

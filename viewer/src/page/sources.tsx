@@ -1,6 +1,6 @@
 // The record: texts that are typed, pasted, chosen or dropped.
 
-import { signal } from "@preact/signals";
+import { signal } from "@preact/signals-core";
 import { useEffect } from "preact/hooks";
 import { visible } from "../core/text.js";
 import type { Draft, Form } from "./form.js";

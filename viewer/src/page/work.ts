@@ -1,6 +1,6 @@
 // What the page asks of the service: the models, the price of what is typed, and at last the explanation.
 
-import { effect, signal } from "@preact/signals";
+import { effect, signal } from "@preact/signals-core";
 import type { Explanation } from "../core/schema.js";
 import { createForm } from "./form.js";
 import { connect, type Plan, Problem, type Request, type Step } from "./service.js";

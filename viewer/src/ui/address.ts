@@ -3,7 +3,7 @@
 
 import type { Loaded } from "../core/model.js";
 import { SCALES } from "../core/scale.js";
-import { batch, effect, type Signal } from "@preact/signals";
+import { batch, effect, type Signal } from "@preact/signals-core";
 import { type Choice, PICTURES, type State, VIEWS } from "./state.js";
 
 interface Field {

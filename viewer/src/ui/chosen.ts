@@ -7,7 +7,7 @@ import type { Evidence, MaskedShares, Masking } from "../core/shares.js";
 import { stretch } from "../core/stretch.js";
 import { labelled } from "../core/text.js";
 import words from "../generated/words.json";
-import type { ReadonlySignal } from "@preact/signals";
+import type { ReadonlySignal } from "@preact/signals-core";
 import type { Choice, State } from "./state.js";
 import type { Viewer } from "./viewer.js";
 

@@ -1,6 +1,6 @@
 // Where the searched words stand: one search for all views.
 
-import { computed, type ReadonlySignal } from "@preact/signals";
+import { computed, type ReadonlySignal } from "@preact/signals-core";
 import type { Loaded } from "../core/model.js";
 import { Searched } from "../core/search.js";
 import type { State } from "./state.js";

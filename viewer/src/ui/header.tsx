@@ -6,8 +6,8 @@ import type { Parts } from "../core/shares.js";
 import { visible } from "../core/text.js";
 import words from "../generated/words.json";
 import { noun } from "./chosen.js";
+import { useSignal } from "./draw.js";
 import { Menu } from "./menu.js";
-import { useSignal } from "@preact/signals";
 import { useViewer } from "./viewer.js";
 
 export function Header() {

@@ -1,7 +1,7 @@
 // The keys. Single letters may be turned off: they get in the way of those who speak to their computer.
 
 import { useEffect, useRef } from "preact/hooks";
-import type { Signal } from "@preact/signals";
+import type { Signal } from "@preact/signals-core";
 
 const KEYS: readonly (readonly [string, string])[] = [
   ["1 to 4", "the views"],

@@ -1,7 +1,7 @@
 // Matches of the search, painted over the text without touching it, where the browser can.
 
 import type { Found } from "./found.js";
-import { effect } from "@preact/signals";
+import { effect } from "@preact/signals-core";
 import type { Viewer } from "./viewer.js";
 
 /** Painted at most; the count is of all. */

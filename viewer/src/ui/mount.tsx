@@ -1,13 +1,13 @@
 // Puts the viewer where a host wants it.
 
-import { render } from "preact";
+import { computed, effect, type ReadonlySignal, signal } from "@preact/signals-core";
 import { type Given, load } from "../core/model.js";
 import { keepAddress } from "./address.js";
 import { adopt } from "./adopt.js";
 import { App } from "./app.js";
 import { chosenOf, wholeOf } from "./chosen.js";
+import { draw } from "./draw.js";
 import { foundOf } from "./found.js";
-import { computed, effect, type ReadonlySignal, signal } from "@preact/signals";
 import { createState } from "./state.js";
 import { STYLES } from "./styles.js";
 import { type Viewer, ViewerContext } from "./viewer.js";
@@ -50,14 +50,14 @@ export async function mount(
     found: foundOf(loaded, state),
     jump: signal(null),
   };
-  render(
+  const tree = () => (
     <ViewerContext.Provider value={viewer}>
       <App />
-    </ViewerContext.Provider>,
-    place,
+    </ViewerContext.Provider>
   );
+  const leaveTree = draw(tree, place);
   return () => {
-    render(null, place);
+    leaveTree();
     leaveAddress();
     leaveScheme();
     preferred.leave();

@@ -1,6 +1,6 @@
 // What is being looked at, and how: signals that every view reads, and that the address keeps.
 
-import { signal } from "@preact/signals";
+import { signal } from "@preact/signals-core";
 import type { Scale } from "../core/scale.js";
 
 export const VIEWS = ["record", "sources", "heatmap", "heads"] as const;

@@ -1,7 +1,7 @@
 // What all views have in common: the scale, what is left out, and the search.
 
 import { Menu } from "./menu.js";
-import type { Signal } from "@preact/signals";
+import type { Signal } from "@preact/signals-core";
 import { SCALES } from "../core/scale.js";
 import { useViewer } from "./viewer.js";
 

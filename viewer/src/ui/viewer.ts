@@ -1,6 +1,6 @@
 // What every view is given.
 
-import type { ReadonlySignal, Signal } from "@preact/signals";
+import type { ReadonlySignal, Signal } from "@preact/signals-core";
 import { createContext } from "preact";
 import { useContext } from "preact/hooks";
 import type { Loaded } from "../core/model.js";

@@ -1,7 +1,8 @@
 // One of the two columns of tokens. It scrolls on its own, and holds only the rows that are seen.
 
-import { type Signal, useSignal } from "@preact/signals";
+import type { Signal } from "@preact/signals-core";
 import { step } from "../../core/scale.js";
+import { useSignal } from "../../ui/draw.js";
 import { useViewer } from "../../ui/viewer.js";
 import { type Item, otherSide, type Place } from "./links.js";
 import { grouped } from "./said.js";

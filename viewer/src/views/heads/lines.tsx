@@ -1,6 +1,6 @@
 // The lines, on the canvas between the two columns and in what is exported.
 
-import type { Signal } from "@preact/signals";
+import type { Signal } from "@preact/signals-core";
 import type { Pen } from "../../canvas/pen.js";
 import { useStage } from "../../canvas/stage.js";
 import { useViewer, type Viewer } from "../../ui/viewer.js";

@@ -1,7 +1,7 @@
 // The lines as text: the strongest of one token, and all that are drawn as a table.
 
-import { useState } from "preact/hooks";
 import { percent, quantity } from "../../core/scale.js";
+import { useSignal } from "../../ui/draw.js";
 import { type Axes, type Links, otherSide, type Place, total } from "./links.js";
 import { Sample } from "./picker.js";
 import { grouped, nameOf, valueSaid } from "./said.js";
@@ -65,11 +65,11 @@ interface TableProps {
 }
 
 export function LinkTable({ axes, lines: { links }, caption }: TableProps) {
-  const [rows, setRows] = useState(0);
+  const rows = useSignal(0);
   return (
-    <details class="heads-table" onToggle={(event) => setRows(event.currentTarget.open ? AT_ONCE : 0)}>
+    <details class="heads-table" onToggle={(event) => (rows.value = event.currentTarget.open ? AT_ONCE : 0)}>
       <summary>The lines as a table</summary>
-      {rows > 0 && (
+      {rows.value > 0 && (
         <table>
           <caption>{caption}</caption>
           <thead>
@@ -80,7 +80,7 @@ export function LinkTable({ axes, lines: { links }, caption }: TableProps) {
             </tr>
           </thead>
           <tbody>
-            {links.slice(0, rows).map(({ head, query, key, weight }) => (
+            {links.slice(0, rows.value).map(({ head, query, key, weight }) => (
               <tr>
                 <td>
                   <Name axes={axes} place={{ side: "query", index: query }} />
@@ -95,9 +95,9 @@ export function LinkTable({ axes, lines: { links }, caption }: TableProps) {
           </tbody>
         </table>
       )}
-      {rows < links.length && (
-        <button type="button" onClick={() => setRows(rows + AT_ONCE)}>
-          {AT_ONCE} more of {grouped(links.length - rows)}
+      {rows.value < links.length && (
+        <button type="button" onClick={() => (rows.value += AT_ONCE)}>
+          {AT_ONCE} more of {grouped(links.length - rows.value)}
         </button>
       )}
     </details>

@@ -1,8 +1,8 @@
 // The picture of one layer: two columns of tokens, the lines between them, and what they say.
 
-import { useSignal } from "@preact/signals";
 import { useMemo } from "preact/hooks";
 import { toUnit } from "../../core/scale.js";
+import { useSignal } from "../../ui/draw.js";
 import { useExporter } from "../../ui/export.js";
 import { useViewer } from "../../ui/viewer.js";
 import { Column, ROW } from "./column.js";

@@ -1,9 +1,10 @@
 // Loads the heads that are looked at, and finds their lines.
 
-import { useEffect, useMemo, useState } from "preact/hooks";
+import { useEffect, useMemo } from "preact/hooks";
 import type { Attention } from "../../core/attention.js";
 import { axisOf } from "../../core/axis.js";
 import type { AttentionToken } from "../../core/schema.js";
+import { useSignal } from "../../ui/draw.js";
 import { useViewer } from "../../ui/viewer.js";
 import { type Axes, type HeadLinks, type Item, type Links, linksOfHead, together } from "./links.js";
 
@@ -20,8 +21,8 @@ export interface Picture extends Links {
 
 /** The lines of these heads of a layer; until they are found those of before, or null. */
 export function usePicture(attention: Attention, layer: number, heads: readonly number[]) {
-  const [picture, setPicture] = useState<Picture | null>(null);
-  const [error, setError] = useState("");
+  const picture = useSignal<Picture | null>(null);
+  const error = useSignal("");
   const axes = useAxes(attention);
   // Heads that are switched on again are not searched again.
   const known = useMemo(() => new Map<number, HeadLinks>(), [axes, layer]);
@@ -36,17 +37,17 @@ export function usePicture(attention: Attention, layer: number, heads: readonly 
         const own = known.get(head);
         if (own !== undefined) found.push(own);
       }
-      setPicture({ attention, layer, axes, heads: found, asked: heads.length, ...together(found) });
-      setError("");
+      picture.value = { attention, layer, axes, heads: found, asked: heads.length, ...together(found) };
+      error.value = "";
     };
     find().catch((reason: unknown) => {
-      if (wanted) setError(reason instanceof Error ? reason.message : "it is damaged");
+      if (wanted) error.value = reason instanceof Error ? reason.message : "it is damaged";
     });
     return () => {
       wanted = false;
     };
   }, [known, heads]);
-  return { picture, error };
+  return { picture: picture.value, error: error.value };
 }
 
 const LONGEST = 60;

@@ -1,9 +1,10 @@
 // The attention that is chosen: the mean over some heads, computed in slices, so that the page stays quick meanwhile.
 
+import type { Signal } from "@preact/signals-core";
 import { useEffect } from "preact/hooks";
 import type { Loaded, Matrix } from "../../core/model.js";
 import type { Block } from "../../core/schema.js";
-import { type Signal, useSignal } from "@preact/signals";
+import { useSignal } from "../../ui/draw.js";
 import { useViewer } from "../../ui/viewer.js";
 import { chosenOf } from "./pickers.js";
 

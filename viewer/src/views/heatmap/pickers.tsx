@@ -1,7 +1,7 @@
 // Buttons of which one is chosen, or several.
 
 import type { Block } from "../../core/schema.js";
-import { useSignal } from "@preact/signals";
+import { useSignal } from "../../ui/draw.js";
 import { useViewer } from "../../ui/viewer.js";
 
 interface ChoiceProps {

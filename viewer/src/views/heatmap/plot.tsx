@@ -1,10 +1,11 @@
 // A heatmap on the screen: its title and notes, the picture with zoom, pan and the cell that is looked at, the table.
 
+import type { Signal } from "@preact/signals-core";
 import { useMemo, useRef } from "preact/hooks";
 import { useStage } from "../../canvas/stage.js";
+import { useSignal } from "../../ui/draw.js";
 import { useExporter } from "../../ui/export.js";
 import type { Facts } from "../../ui/export/facts.js";
-import { type Signal, useSignal } from "@preact/signals";
 import { useViewer } from "../../ui/viewer.js";
 import { drawHeat, shadesOf, type View } from "./draw.js";
 import { heatExporter } from "./exporter.js";

@@ -1,6 +1,6 @@
 // The picture as a table: a part of it, around the cell that is looked at.
 
-import { type Signal, useComputed } from "@preact/signals";
+import type { Signal } from "@preact/signals-core";
 import { rangeOf } from "./exporter.js";
 import { exact, type Heat, short } from "./heat.js";
 import { clamp } from "./layout.js";
@@ -10,9 +10,8 @@ import type { Cell } from "./plot.js";
 const PART = 50;
 
 export function Table({ heat, cell }: { heat: Heat; cell: Signal<Cell | null> }) {
-  // Most moves stay within a part, and nothing is to be drawn again.
-  const row = useComputed(() => firstOf(cell.value?.row)).value;
-  const column = useComputed(() => firstOf(cell.value?.column)).value;
+  const row = firstOf(cell.value?.row);
+  const column = firstOf(cell.value?.column);
   const rows = heat.rows.slice(row, row + PART);
   const columns = heat.columns.slice(column, column + PART);
   const step = (name: string, down: number, across: number) => {

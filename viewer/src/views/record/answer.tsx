@@ -1,13 +1,14 @@
 // The output, part by part: a sentence is chosen, or where the token level was kept, a word.
 
+import { effect } from "@preact/signals-core";
 import { useEffect, useRef } from "preact/hooks";
 import { percent } from "../../core/scale.js";
 import { stretch } from "../../core/stretch.js";
 import { wordsOf } from "../../core/words.js";
 import { choose, noun, sharesOfSegment, targetName } from "../../ui/chosen.js";
+import { useSignal } from "../../ui/draw.js";
 import { foundRanges } from "../../ui/highlight.js";
 import { Menu } from "../../ui/menu.js";
-import { effect, useSignal } from "@preact/signals";
 import { useViewer, type Viewer } from "../../ui/viewer.js";
 import { type Piece, Pieces } from "./pieces.js";
 import { stepsOf } from "./steps.js";

@@ -1,5 +1,6 @@
 // The sources in full, each passage shaded by its share.
 
+import { effect } from "@preact/signals-core";
 import { useEffect, useRef } from "preact/hooks";
 import { score } from "../../core/describe.js";
 import { percent } from "../../core/scale.js";
@@ -7,7 +8,6 @@ import type { Source } from "../../core/schema.js";
 import { DrawnText, visible } from "../../core/text.js";
 import { choose } from "../../ui/chosen.js";
 import { foundRanges } from "../../ui/highlight.js";
-import { effect } from "@preact/signals";
 import { useViewer, type Viewer } from "../../ui/viewer.js";
 import { Pieces } from "./pieces.js";
 import { stepsOf } from "./steps.js";
