@@ -170,7 +170,9 @@ def test_files_become_sources_as_they_are_and_can_be_taken_away(visits: Visits) 
     page.get_by_label("Add files").set_input_files(files)
     expect(page.get_by_text("scan.dcm was not read")).to_be_visible()
     # On a slow machine the price is asked for between the two changes too.
-    with page.expect_request(lambda request: "plans" in request.url and '"b.' not in request.post_data) as asked:
+    with page.expect_request(
+        lambda request: "plans" in request.url and '"b.' not in str(request.post_data)
+    ) as asked:
         page.evaluate(
             """() => {
               const dataTransfer = new DataTransfer();
