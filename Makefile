@@ -4,6 +4,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 PEERS := tests/peers/node_modules/.package-lock.json
 VIEWER := viewer/node_modules/.package-lock.json
 
+# pip compiles nothing here, so what is imported has to be kept compiled: where this is set, every program that
+# a test starts would compile torch and transformers for itself.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test check lint types imports bundles viewer notebooks format train peers clean
 
@@ -23,7 +27,7 @@ lint: .venv/.dev
 	$(BIN)/ruff check
 
 types: .venv/.dev
-	$(BIN)/mypy
+	$(BIN)/mypy -n auto
 
 imports: .venv/.dev
 	$(BIN)/lint-imports --no-logo --no-cache
@@ -35,8 +39,7 @@ bundles: $(VIEWER)
 viewer: $(VIEWER) ## build the viewer's bundles, which ship in the package; needs npm
 	cd viewer && npm run --silent build
 
-notebooks: .venv/.dev ## run the widget in a real JupyterLab, which this installs
-	$(PIP) install -c constraints.txt -e '.[lab]'
+notebooks: .venv/.dev ## run the widget in a real JupyterLab
 	$(BIN)/pytest tests/viewer/test_widget.py
 
 format: .venv/.dev ## format the code, and mend what ruff can mend
@@ -55,11 +58,12 @@ clean: ## remove what the tools and the demo left behind; keeps .venv
 
 # The environment. The stamps say that a set of packages is installed, until what it is made of changes.
 
+# An older pip, as Python brings it, takes a minute and a half more over this many packages.
 .venv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Whence needs Python 3.11 or newer, and $(PYTHON) is: $$($(PYTHON) --version 2>&1)."; \
 	  echo "Name another: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; } >&2
-	$(PYTHON) -m venv $@ || { rm -rf $@; exit 1; }
+	$(PYTHON) -m venv $@ && $(PIP) install 'pip>=26' || { rm -rf $@; exit 1; }
 
 .venv/.demo: pyproject.toml constraints.txt | .venv
 	@echo 'Installing into .venv: a few minutes the first time.'
@@ -68,7 +72,7 @@ clean: ## remove what the tools and the demo left behind; keeps .venv
 
 .venv/.dev: pyproject.toml constraints.txt | .venv
 	@echo 'Installing into .venv: a few minutes the first time.'
-	$(PIP) install --no-compile -c constraints.txt -e '.[huggingface,ollama,claude,vertex,langchain,server,dev]'
+	$(PIP) install --no-compile -c constraints.txt -e '.[huggingface,ollama,claude,vertex,langchain,server,dev,lab]'
 	# It asks for an older huggingface-hub than transformers does, and works with either.
 	$(PIP) install -c constraints.txt --no-deps langchain-huggingface
 	@touch .venv/.demo $@

@@ -25,7 +25,8 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The programs of an environment that has the package and what it cannot do without."""
     folder = tmp_path_factory.mktemp("bare")
     programs = folder / ".venv" / "bin"
-    pip = (programs / "python", "-m", "pip", "--disable-pip-version-check", "-q", "install")
+    # What is imported is compiled then: most of it never is.
+    pip = (programs / "python", "-m", "pip", "--disable-pip-version-check", "-q", "install", "--no-compile")
     for command in (
         (sys.executable, "-m", "venv", folder / ".venv"),
         (*pip, "-c", ROOT / "constraints.txt", ROOT),

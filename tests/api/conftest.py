@@ -24,10 +24,13 @@ PROGRAM = Path(sys.executable).with_name("whence")
 TIME_LIMIT_S = 120  # never reached unless something hangs; loading torch takes seconds
 
 
+AWAY = {"FORCE_COLOR", "NO_COLOR", "COLUMNS", "LINES", "TTY_COMPATIBLE", "PYTHONIOENCODING"}
+"""What decides how a program draws."""
+
+
 def environment() -> dict[str, str]:
     """This one, less what decides how a program draws."""
-    away = {"FORCE_COLOR", "NO_COLOR", "COLUMNS", "LINES", "TTY_COMPATIBLE", "PYTHONIOENCODING"}
-    kept = {name: value for name, value in os.environ.items() if name not in away}
+    kept = {name: value for name, value in os.environ.items() if name not in AWAY}
     return kept | {"TERM": "xterm-256color", "PYTHONUTF8": "1"}
 
 
@@ -75,15 +78,19 @@ def whence(tmp_path: Path) -> Run:
 def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """As `whence`, in this process: for the many cases that need not each load torch for seconds."""
 
-    def call(*arguments: str | Path) -> CompletedProcess[str]:
+    def call(*arguments: str | Path, stdin: bytes = b"", **variables: str) -> CompletedProcess[str]:
         command = ["whence", *map(str, arguments)]
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", command)
-        monkeypatch.setenv("TERM", "dumb")
-        monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO()))
         capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
+        with monkeypatch.context() as patch:
+            patch.chdir(tmp_path)
+            patch.setattr(sys, "argv", command)
+            patch.setattr(sys, "stdin", TextIOWrapper(BytesIO(stdin)))
+            for name in AWAY:
+                patch.delenv(name, raising=False)
+            for name, value in ({"TERM": "dumb"} | variables).items():
+                patch.setenv(name, value)
+            with pytest.raises(SystemExit) as ended:
+                main()
         out, err = capsys.readouterr()
         return CompletedProcess(command, int(ended.value.code or 0), out, err)
 

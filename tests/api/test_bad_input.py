@@ -467,13 +467,13 @@ def test_the_unanswerable_is_refused_before_anything_is_asked() -> None:
         ("note.txt/x", "cannot read 'note.txt/x': Not a directory"),
     ],
 )
-def test_what_is_no_text_file_is_refused(whence: Run, tmp_path: Path, path: str, says: str) -> None:
+def test_what_is_no_text_file_is_refused(inside: Run, tmp_path: Path, path: str, says: str) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "note.txt").write_text("alpha")
     (tmp_path / "scan.png").write_bytes(b"\x89PNG\r\n\x1a\n\x00\x00")
     (tmp_path / "latin.txt").write_bytes("café".encode("latin-1"))
     (tmp_path / "utf16.txt").write_bytes("café".encode("utf-16"))
-    done = whence("explain", "-m", "fake", "note.txt", path, "-o", "x.json")
+    done = inside("explain", "-m", "fake", "note.txt", path, "-o", "x.json")
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: {says}")
     assert len(done.stderr.splitlines()) == 1
@@ -498,18 +498,18 @@ OUTS = {
 
 @pytest.mark.parametrize("out", OUTS)
 def test_a_file_that_could_not_be_written_is_refused_before_the_model_is_asked(
-    whence: Run, tmp_path: Path, out: str
+    inside: Run, tmp_path: Path, out: str
 ) -> None:
     (tmp_path / "folder.json").mkdir()
     # Were the model asked first, it would be the one to fail.
-    done = whence("explain", "-m", "no-such-model", "-o", "good.json", "-o", out, stdin=b"alpha")
+    done = inside("explain", "-m", "no-such-model", "-o", "good.json", "-o", out, stdin=b"alpha")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"error: {OUTS[out]}")
     assert [path.name for path in tmp_path.iterdir()] == ["folder.json"]
 
 
-def test_demo_needs_its_directory(whence: Run) -> None:
-    done = whence("demo", "--out-dir", "nowhere")
+def test_demo_needs_its_directory(inside: Run) -> None:
+    done = inside("demo", "--out-dir", "nowhere")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "error: cannot write nowhere/demo.html: there is no directory nowhere\n"
 

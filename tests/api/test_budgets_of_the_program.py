@@ -6,7 +6,6 @@ import json
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +15,6 @@ import pytest
 from tests.api.conftest import Marked
 
 from whence import Explainer, Explanation, FakeProvider
-from whence.api.cli import main
 from whence.demo.records import PROMPT
 from whence.explain.budget import DEFAULT_BUDGET
 from whence.providers.registry import PROVIDERS, Entry
@@ -26,27 +24,14 @@ NOTE = b"alpha is one. beta is two. gamma is three. nothing is four."
 LONG = " ".join(f"Sentence {number}." for number in range(40)).encode()
 
 
-Inside = Callable[..., tuple[object, str, str]]
-
-
 @pytest.fixture
-def inside(
-    marked: Marked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Inside:
-    """`whence explain` of the note in this process: its exit code, and what it wrote."""
-    (tmp_path / "note.txt").write_bytes(NOTE)
+def explain(marked: Marked, inside: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """`whence explain` of the note in this process, which has the providers of `marked`, too."""
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("MARKS", marked.environment["MARKS"])
-    for name in ("paid", "unpriced"):
+    for name in ("paid", "unpriced", "slow", "limited", "away"):
         monkeypatch.setitem(PROVIDERS, name, Entry(factory=f"made_up:{name}", about="made up"))
-
-    def call(*arguments: str) -> tuple[object, str, str]:
-        monkeypatch.setattr(sys, "argv", ["whence", "explain", str(tmp_path / "note.txt"), *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return ended.value.code, *capfd.readouterr()
-
-    return call
+    return lambda *arguments: inside("explain", *arguments, stdin=NOTE)
 
 
 def lines(output: str) -> dict[str, list[str]]:
@@ -61,9 +46,9 @@ def lines(output: str) -> dict[str, list[str]]:
 # A dry run.
 
 
-def test_a_dry_run_prints_the_plan_and_asks_nothing(marked: Marked) -> None:
-    arguments = ("explain", "-m", "paid", "--max-tokens", "20", "--method", "lasso,leave_one_out")
-    done = marked(*arguments, "--budget-calls", "24", "--dry-run", stdin=NOTE)
+def test_a_dry_run_prints_the_plan_and_asks_nothing(explain: Run, marked: Marked) -> None:
+    arguments = ("-m", "paid", "--max-tokens", "20", "--method", "lasso,leave_one_out")
+    done = explain(*arguments, "--budget-calls", "24", "--dry-run")
     assert (done.returncode, done.stderr, marked.asked) == (0, "", 0)
     assert "\x1b" not in done.stdout
     told = lines(done.stdout)
@@ -84,12 +69,14 @@ def test_a_dry_run_prints_the_plan_and_asks_nothing(marked: Marked) -> None:
     assert told["Budget"] == ["24 calls"]
     assert re.fullmatch(r"lasso: the budget allows \d+ of \d+ calls", told["Cut"][0])
     assert any("log-probabilities" in text for text in told["Passed over"])
-    marked(*arguments, "--budget-calls", "24", stdin=NOTE)
+    explain(*arguments, "--budget-calls", "24")
     assert 0 < marked.asked <= figures["total"][0]
 
 
-def test_a_dry_run_says_what_auto_passed_over_and_writes_no_file(marked: Marked, tmp_path: Path) -> None:
-    done = marked("explain", "-m", "slow", "--dry-run", "-o", "x.json", "--output-text", "So.", stdin=NOTE)
+def test_a_dry_run_says_what_auto_passed_over_and_writes_no_file(
+    explain: Run, marked: Marked, tmp_path: Path
+) -> None:
+    done = explain("-m", "slow", "--dry-run", "-o", "x.json", "--output-text", "So.")
     assert (done.returncode, marked.asked) == (0, 0)
     assert done.stderr == "nothing is written in a dry run: x.json\n"
     told = lines(done.stdout)
@@ -124,14 +111,14 @@ def test_a_dry_run_says_what_auto_passed_over_and_writes_no_file(marked: Marked,
     ],
 )
 def test_what_cannot_be_understood_ends_with_2_and_asks_nothing(
-    inside: Inside, marked: Marked, arguments: list[str], says: str
+    explain: Run, marked: Marked, arguments: list[str], says: str
 ) -> None:
     for dry_run in ([], ["--dry-run"]):
-        code, out, err = inside("-m", "paid", "--method", "lasso", *arguments, *dry_run)
-        assert code == 2
-        assert err.startswith("error: ")
-        assert says in err
-        assert (out, marked.asked) == ("", 0)
+        done = explain("-m", "paid", "--method", "lasso", *arguments, *dry_run)
+        assert done.returncode == 2
+        assert done.stderr.startswith("error: ")
+        assert says in done.stderr
+        assert (done.stdout, marked.asked) == ("", 0)
 
 
 @pytest.mark.parametrize(
@@ -144,27 +131,27 @@ def test_what_cannot_be_understood_ends_with_2_and_asks_nothing(
         ["--seed", "-1"],
     ],
 )
-def test_a_limit_that_is_none_ends_with_2(inside: Inside, arguments: list[str]) -> None:
-    code, _, err = inside("-m", "fake", *arguments)
-    assert code == 2
-    assert arguments[0] in err
+def test_a_limit_that_is_none_ends_with_2(explain: Run, arguments: list[str]) -> None:
+    done = explain("-m", "fake", *arguments)
+    assert done.returncode == 2
+    assert arguments[0] in done.stderr
 
 
 # Budgets.
 
 
-def test_where_calls_cost_money_the_limit_that_nobody_chose_is_told(inside: Inside) -> None:
+def test_where_calls_cost_money_the_limit_that_nobody_chose_is_told(explain: Run) -> None:
     options = ("-m", "paid", "--method", "lasso", "--max-tokens", "20")
     note = f"no --budget-... was given: the limit is {DEFAULT_BUDGET}.\n"
     for dry_run in (["--dry-run"], []):
-        code, _, err = inside(*options, *dry_run)
-        assert code == 0
-        assert err.endswith(note)
-        assert inside(*options, *dry_run, "--budget-calls", "100")[2] == ""
+        done = explain(*options, *dry_run)
+        assert done.returncode == 0
+        assert done.stderr.endswith(note)
+        assert explain(*options, *dry_run, "--budget-calls", "100").stderr == ""
 
 
-def test_a_model_whose_calls_cost_nothing_has_no_limit(whence: Run) -> None:
-    assert whence("explain", "-m", "fake", "--method", "lasso", stdin=NOTE).stderr == ""
+def test_a_model_whose_calls_cost_nothing_has_no_limit(explain: Run) -> None:
+    assert explain("-m", "fake", "--method", "lasso").stderr == ""
 
 
 @pytest.mark.parametrize(
@@ -177,26 +164,25 @@ def test_a_model_whose_calls_cost_nothing_has_no_limit(whence: Run) -> None:
     ],
 )
 def test_every_limit_reaches_the_explanation(
-    inside: Inside, tmp_path: Path, arguments: list[str], wanted: dict[str, float]
+    explain: Run, tmp_path: Path, arguments: list[str], wanted: dict[str, float]
 ) -> None:
-    path = str(tmp_path / "x.json")
-    options = ("--method", "lasso", "--max-tokens", "20", "--out", path)
-    code, _, err = inside("-m", "paid", *options, *arguments)
-    assert (code, err) == (0, f"wrote {path}\n")
+    options = ("--method", "lasso", "--max-tokens", "20", "--out", "x.json")
+    done = explain("-m", "paid", *options, *arguments)
+    assert (done.returncode, done.stderr) == (0, "wrote x.json\n")
     budget = json.loads((tmp_path / "x.json").read_text())["cost"]["budget"]
     assert {name: limit for name, limit in budget.items() if limit is not None} == wanted
 
 
-def test_a_limit_of_time_does_not_lift_the_limit_of_calls(inside: Inside) -> None:
-    code, _, err = inside("-m", "paid", "--method", "lasso", "--max-tokens", "20", "--budget-seconds", "60")
-    assert code == 0
-    assert err.endswith("the limit is 200 calls, 60 seconds.\n")
+def test_a_limit_of_time_does_not_lift_the_limit_of_calls(explain: Run) -> None:
+    done = explain("-m", "paid", "--method", "lasso", "--max-tokens", "20", "--budget-seconds", "60")
+    assert done.returncode == 0
+    assert done.stderr.endswith("the limit is 200 calls, 60 seconds.\n")
 
 
-def test_money_without_prices_is_refused(inside: Inside, marked: Marked) -> None:
-    code, _, err = inside("-m", "unpriced", "--method", "lasso", "--budget-money", "5")
-    assert (code, marked.asked) == (2, 0)
-    assert "a budget of money needs prices" in err
+def test_money_without_prices_is_refused(explain: Run, marked: Marked) -> None:
+    done = explain("-m", "unpriced", "--method", "lasso", "--budget-money", "5")
+    assert (done.returncode, marked.asked) == (2, 0)
+    assert "a budget of money needs prices" in done.stderr
 
 
 def test_time_that_is_over_ends_with_2(marked: Marked) -> None:
@@ -208,8 +194,8 @@ def test_time_that_is_over_ends_with_2(marked: Marked) -> None:
 
 
 @pytest.mark.parametrize(("model", "says"), [("limited", "too many requests"), ("away", "overloaded")])
-def test_a_provider_that_is_busy_ends_with_1(marked: Marked, model: str, says: str) -> None:
-    done = marked("explain", "-m", model, "--method", "lasso", stdin=NOTE)
+def test_a_provider_that_is_busy_ends_with_1(explain: Run, model: str, says: str) -> None:
+    done = explain("-m", model, "--method", "lasso")
     assert done.returncode == 1
     assert done.stderr.startswith(f"error: {says}")
 
@@ -217,11 +203,10 @@ def test_a_provider_that_is_busy_ends_with_1(marked: Marked, model: str, says: s
 # Parameters and the seed.
 
 
-def test_set_and_seed_give_the_numbers_of_the_sdk(whence: Run, tmp_path: Path) -> None:
-    done = whence(
-        *("explain", "-m", "fake", "--method", "lasso", "--seed", "5", "--out", "x.json"),
+def test_set_and_seed_give_the_numbers_of_the_sdk(explain: Run, tmp_path: Path) -> None:
+    done = explain(
+        *("-m", "fake", "--method", "lasso", "--seed", "5", "--out", "x.json"),
         *("--set", "masks=12", "--set", "keep=0.6", "--set", "value=logprob", "--set", "stop_early=false"),
-        stdin=NOTE,
     )
     assert done.returncode == 0
     cli = Explanation.model_validate_json((tmp_path / "x.json").read_bytes())

@@ -1,4 +1,8 @@
-"""The `whence` program in a process of its own, its streams piped."""
+"""The `whence` program, its streams piped.
+
+Where the process itself is looked at (its pipes, its end, numbers that must not depend on what ran before) it
+is one of its own, and else this one.
+"""
 
 from __future__ import annotations
 
@@ -30,13 +34,13 @@ def read(path: Path) -> Explanation:
 
 
 @pytest.fixture
-def explain(whence: Run, tmp_path: Path) -> Callable[..., Explanation]:
+def explain(inside: Run, tmp_path: Path) -> Callable[..., Explanation]:
     """`whence explain --model fake ... --out out.json` on files with these contents: what it wrote."""
 
     def call(*arguments: str, **contents: str) -> Explanation:
         for name, text in contents.items():
             (tmp_path / name).write_bytes(text.encode())
-        done = whence("explain", "--model", "fake", *contents, *arguments, "--out", "out.json")
+        done = inside("explain", "--model", "fake", *contents, *arguments, "--out", "out.json")
         assert (done.returncode, done.stderr) == (0, "wrote out.json\n")
         return read(tmp_path / "out.json")
 
@@ -46,11 +50,11 @@ def explain(whence: Run, tmp_path: Path) -> Callable[..., Explanation]:
 # Sources: files, standard input, or both.
 
 
-def test_each_file_is_a_source_with_its_name(whence: Run, tmp_path: Path) -> None:
+def test_each_file_is_a_source_with_its_name(inside: Run, tmp_path: Path) -> None:
     (tmp_path / "ward").mkdir()
     for name, text in (("a.txt", "alpha"), ("ward/a.txt", "beta"), ("notes", "x\n")):
         (tmp_path / name).write_text(text)
-    done = whence("explain", "-m", "fake", "a.txt", "ward/a.txt", "notes", "--out", "out.json")
+    done = inside("explain", "-m", "fake", "a.txt", "ward/a.txt", "notes", "--out", "out.json")
     assert done.returncode == 0
     assert [(source.name, source.text) for source in read(tmp_path / "out.json").sources] == [
         ("a.txt", "alpha"),
@@ -61,10 +65,10 @@ def test_each_file_is_a_source_with_its_name(whence: Run, tmp_path: Path) -> Non
     assert "(a.txt (2))" in done.stdout
 
 
-def test_a_file_name_that_would_break_the_markup_is_mended(whence: Run, tmp_path: Path) -> None:
+def test_a_file_name_that_would_break_the_markup_is_mended(inside: Run, tmp_path: Path) -> None:
     name = 'a"<b>\n\udcff.txt'
     (tmp_path / name).write_text("alpha")
-    done = whence("explain", "-m", "fake", name, "--out", "out.json")
+    done = inside("explain", "-m", "fake", name, "--out", "out.json")
     assert done.returncode == 0
     assert read(tmp_path / "out.json").sources[0].name == "a__b___.txt"
 
@@ -77,9 +81,9 @@ def test_standard_input_is_a_source(whence: Run, tmp_path: Path, arguments: list
     assert (source.name, source.text) == ("stdin", "alpha é\r\n")
 
 
-def test_standard_input_stands_beside_files(whence: Run, tmp_path: Path) -> None:
+def test_standard_input_stands_beside_files(inside: Run, tmp_path: Path) -> None:
     (tmp_path / "note.txt").write_text("beta")
-    done = whence("explain", "note.txt", "-", "-m", "fake", "--out", "out.json", stdin=b"alpha")
+    done = inside("explain", "note.txt", "-", "-m", "fake", "--out", "out.json", stdin=b"alpha")
     assert done.returncode == 0
     explanation = read(tmp_path / "out.json")
     assert [(source.name, source.text) for source in explanation.sources] == [
@@ -131,25 +135,25 @@ def test_every_option_has_its_effect(explain: Callable[..., Explanation], option
     assert (observe(without) != wanted) == bool(arguments), "it is so without the option, too"
 
 
-def test_method_takes_names_separated_by_commas(explain: Callable[..., Explanation], whence: Run) -> None:
+def test_method_takes_names_separated_by_commas(explain: Callable[..., Explanation], inside: Run) -> None:
     explanation = explain("--method", "attention", note="alpha")
     assert [result.method.name for result in explanation.results] == ["attention"]
-    done = whence("explain", "-m", "fake", "--method", "attention, no-such", stdin=b"alpha")
+    done = inside("explain", "-m", "fake", "--method", "attention, no-such", stdin=b"alpha")
     assert done.returncode == 2
     assert "unknown method 'no-such'" in done.stderr
 
 
-def test_top_says_how_many_passages_are_listed(whence: Run) -> None:
+def test_top_says_how_many_passages_are_listed(inside: Run) -> None:
     counts = [
-        whence("explain", "-m", "fake", "--top", n, stdin=b"epsilon.\nzeta.\neta.\n").stdout.count("(stdin)")
+        inside("explain", "-m", "fake", "--top", n, stdin=b"epsilon.\nzeta.\neta.\n").stdout.count("(stdin)")
         for n in ("1", "2")
     ]
     assert counts == [1, 2]
 
 
-def test_out_writes_every_format_and_what_stands_on_the_screen(whence: Run, tmp_path: Path) -> None:
+def test_out_writes_every_format_and_what_stands_on_the_screen(inside: Run, tmp_path: Path) -> None:
     names = ["a.json", "b.html", "c.csv", "d.txt", "E.JSON"]
-    done = whence("explain", "-m", "fake", *(part for name in names for part in ("-o", name)), stdin=b"alpha")
+    done = inside("explain", "-m", "fake", *(part for name in names for part in ("-o", name)), stdin=b"alpha")
     assert done.returncode == 0
     assert done.stderr == "".join(f"wrote {name}\n" for name in names)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
@@ -158,16 +162,16 @@ def test_out_writes_every_format_and_what_stands_on_the_screen(whence: Run, tmp_
     assert (tmp_path / "d.txt").read_bytes().decode() == done.stdout == str(read(tmp_path / "a.json"))
 
 
-def test_no_script_writes_a_page_that_runs_nothing(whence: Run, tmp_path: Path) -> None:
+def test_no_script_writes_a_page_that_runs_nothing(inside: Run, tmp_path: Path) -> None:
     for name, options in (("viewer.html", ()), ("page.html", ("--no-script",))):
-        assert whence("explain", "-m", "fake", "-o", name, *options, stdin=b"alpha").returncode == 0
+        assert inside("explain", "-m", "fake", "-o", name, *options, stdin=b"alpha").returncode == 0
     assert "<script" in (tmp_path / "viewer.html").read_text()
     assert "<script" not in (tmp_path / "page.html").read_text()
 
 
-def test_a_file_that_was_there_is_replaced(whence: Run, tmp_path: Path) -> None:
+def test_a_file_that_was_there_is_replaced(inside: Run, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("old")
-    assert whence("explain", "-m", "fake", "-o", "a.json", stdin=b"alpha").returncode == 0
+    assert inside("explain", "-m", "fake", "-o", "a.json", stdin=b"alpha").returncode == 0
     assert read(tmp_path / "a.json").sources[0].text == "alpha"
 
 
@@ -205,10 +209,10 @@ def test_a_reader_who_leaves_early_gets_no_traceback(program: list[str], argumen
 
 
 def test_models_names_every_provider_on_a_line_of_its_own(
-    whence: Run, monkeypatch: pytest.MonkeyPatch
+    inside: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
-    done = whence("models")
+    done = inside("models")
     assert (done.returncode, done.stderr) == (0, "")
     providers, _, held = done.stdout.partition("\n\n")
     assert held.startswith("ollama: no Ollama answers at http://127.0.0.1:9;")
@@ -218,9 +222,9 @@ def test_models_names_every_provider_on_a_line_of_its_own(
     assert all(line.split()[-1] == "yes" for line in lines[1:])
 
 
-def test_models_says_of_each_that_an_ollama_holds_what_can_be_seen_of_it(whence: Run) -> None:
+def test_models_says_of_each_that_an_ollama_holds_what_can_be_seen_of_it(inside: Run) -> None:
     with OllamaServer() as server:
-        done = whence(
+        done = inside(
             "models",
             OLLAMA_HOST=server.url,
             OLLAMA_MODELS=str(server.store),
@@ -250,8 +254,8 @@ def test_models_says_of_each_that_an_ollama_holds_what_can_be_seen_of_it(whence:
         assert reason in done.stdout
 
 
-def test_schema_is_that_of_an_explanation(whence: Run) -> None:
-    done = whence("schema")
+def test_schema_is_that_of_an_explanation(inside: Run) -> None:
+    done = inside("schema")
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout) == Explanation.model_json_schema()
 
@@ -310,7 +314,7 @@ def test_demo_writes_what_the_sdk_explains(whence: Run, tmp_path: Path, demo: Ex
 
 
 def test_explain_gives_the_numbers_of_the_sdk_to_the_last_digit(
-    whence: Run, tmp_path: Path, demo: Explainer, long_record: str
+    inside: Run, tmp_path: Path, demo: Explainer, long_record: str
 ) -> None:
     (tmp_path / "record.txt").write_bytes(long_record.encode())
     answer = "The patient is a 49-year-old woman. The diagnosis is asthma."
@@ -325,7 +329,7 @@ def test_explain_gives_the_numbers_of_the_sdk_to_the_last_digit(
         "--target-by",
         "word",
     )
-    done = whence("explain", "record.txt", *options, "--output-text", answer, "-o", "x.json")
+    done = inside("explain", "record.txt", *options, "--output-text", answer, "-o", "x.json")
     assert (done.returncode, done.stderr) == (0, "wrote x.json\n")
     cli = read(tmp_path / "x.json")
     sdk = demo.explain(

@@ -56,10 +56,10 @@ def test_three_faces_one_answer(demo: Explainer, whence: Run, ask: Ask, tmp_path
 
 
 def test_three_faces_one_answer_of_a_method_that_removes(
-    demo: Explainer, whence: Run, ask: Ask, tmp_path: Path, record: str
+    demo: Explainer, inside: Run, ask: Ask, tmp_path: Path, record: str
 ) -> None:
     (tmp_path / "note.txt").write_bytes(record.encode())
-    done = whence(
+    done = inside(
         *("explain", "note.txt", "--prompt", PROMPT, "--method", "lasso,leave_one_out", "--seed", "3"),
         *("--set", "masks=12", "--set", "stop_early=false", "--budget-calls", "60", "--max-tokens", "40"),
         *("--out", "out.json"),
@@ -92,7 +92,7 @@ def test_three_faces_one_answer_of_a_method_that_removes(
     assert Explanation.model_validate_json(plain.content).cost.calls == sdk.cost.calls <= 60
 
 
-def test_three_faces_one_plan(demo: Explainer, whence: Run, client: httpx.Client, tmp_path: Path) -> None:
+def test_three_faces_one_plan(demo: Explainer, inside: Run, client: httpx.Client, tmp_path: Path) -> None:
     text = "The patient has asthma. It is mild. She takes salbutamol."
     (tmp_path / "note.txt").write_text(text)
     plan = demo.plan(PROMPT, sources=[Source(text=text, name="note.txt")], method="lasso")
@@ -103,6 +103,6 @@ def test_three_faces_one_plan(demo: Explainer, whence: Run, client: httpx.Client
         "method": "lasso",
     }
     assert Plan.model_validate_json(client.post("/v1/plans", json=asked).content) == plan
-    told = whence("explain", "note.txt", "--prompt", PROMPT, "--method", "lasso", "--dry-run").stdout
+    told = inside("explain", "note.txt", "--prompt", PROMPT, "--method", "lasso", "--dry-run").stdout
     total = f"total         {plan.calls} calls, {plan.input_tokens} tokens read, {plan.output_tokens} written"
     assert total in told.splitlines()

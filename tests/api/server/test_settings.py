@@ -173,10 +173,10 @@ def test_settings_that_cannot_be_used_say_where(load: Callable[..., Settings], t
     ],
 )
 def test_a_server_that_cannot_serve_does_not_start(
-    whence: Run, tmp_path: Path, toml: str, words: str
+    inside: Run, tmp_path: Path, toml: str, words: str
 ) -> None:
     (tmp_path / "settings.toml").write_text(toml)
-    done = whence("serve", "--config", "settings.toml", "--port", "0")
+    done = inside("serve", "--config", "settings.toml", "--port", "0")
     assert done.returncode == 2
     assert words in done.stderr
     assert "Traceback" not in done.stderr

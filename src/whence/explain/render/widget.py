@@ -41,7 +41,7 @@ def to_mimebundle(explanation: Explanation) -> dict[str, Any]:
 
 
 def to_viewer_frame(explanation: Explanation) -> str:
-    """The viewer in a frame that runs its one script, and reaches nothing, not even the notebook.
+    """The viewer in a frame that runs its one script, saves exports, and reaches nothing, not even the notebook.
 
     The page without script instead, where that would be larger than LARGEST_FRAME_BYTES.
     """
@@ -50,7 +50,7 @@ def to_viewer_frame(explanation: Explanation) -> str:
     if len(page.encode()) > LARGEST_FRAME_BYTES:
         return to_frame(explanation)
     return (
-        '<iframe title="Whence: explanation" sandbox="allow-scripts" width="100%" height="720"'
+        '<iframe title="Whence: explanation" sandbox="allow-scripts allow-downloads" width="100%" height="720"'
         f" frameborder=\"0\" srcdoc='{page}'></iframe>"
     )
 
