@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from whence.explain.methods.attention import CAVEAT
 from whence.explain.render import scale, visible, wording
 
 INTO = Path(__file__).parents[1] / "viewer" / "src" / "generated" / "words.json"
 
 
 def words() -> str:
-    """The file's text: `wording`, the edges of the scale, and the names of invisible characters."""
+    """The file's text: `wording` as far as the viewer reads it, attention's caveat, and what is drawn how."""
     shared = {name.lower(): value for name, value in vars(wording).items() if name.isupper()}
-    shared |= {"edges_percent": scale.EDGES_PERCENT, "invisible": visible.NAMES}
+    del shared["access"]
+    shared |= {"attention_caveat": CAVEAT, "edges_percent": scale.EDGES_PERCENT, "invisible": visible.NAMES}
     return json.dumps(shared, indent=2, ensure_ascii=True) + "\n"
 
 

@@ -73,8 +73,8 @@ def look_at_record(page: Measured, file: Path) -> Times:
 def look_at_heads(page: Measured, file: Path) -> Times:
     address = f"{file.as_uri()}#view=heads"
     first = page.cpu(lambda: page.page.goto(address, wait_until="commit"), ".heads-said:not(:empty)")
-    layer = page.cpu(lambda: page.page.locator(".heads-layer input").nth(4).dispatch_event("click"))
-    head = page.cpu(lambda: page.page.locator(".heads-head").nth(5).dispatch_event("click"))
+    layer = page.cpu(lambda: page.page.locator("[role=group][aria-label=Layers] button").nth(4).dispatch_event("click"))
+    head = page.cpu(lambda: page.page.locator("[role=group][aria-label=Heads] button").nth(5).dispatch_event("click"))
     return {"first_ms": first, "layer_ms": layer, "head_ms": head}
 
 

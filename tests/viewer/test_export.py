@@ -142,8 +142,10 @@ def test_the_heatmap_as_numbers(opens: Opens, export: Export) -> None:
     assert np.array_equal(np.array([row[1:] for row in rows], dtype=np.float32), scores)
     document = json.loads(export(page, "json").read_text(encoding="utf-8"))
     assert set(document["about"]) >= FACTS
-    assert np.array_equal(np.array(document["values"], dtype=np.float32), scores)
-    assert [row["end"] for row in document["rows"]] == [target.end for target in record().output.targets]
+    assert (document["columns"], document["rows"]) == (head, [[row[0], *map(float, row[1:])] for row in rows])
+    assert [row["end"] for row in document["items"]["rows"]] == [
+        target.end for target in record().output.targets
+    ]
 
 
 def test_attention_as_numbers_leaves_out_what_is_masked(opens: Opens, export: Export) -> None:
@@ -151,8 +153,10 @@ def test_attention_as_numbers_leaves_out_what_is_masked(opens: Opens, export: Ex
     (block,) = record().attention or ()
     document = json.loads(export(page, "json").read_text(encoding="utf-8"))
     masked = np.array([key.part in ("sink", "special") for key in block.keys])
-    assert [column["masked"] for column in document["columns"]] == masked.tolist()
-    values = np.array(document["values"], dtype=np.float32)  # null is NaN
+    assert [column["masked"] for column in document["items"]["columns"]] == masked.tolist()
+    values = np.array(
+        [[cell if cell != "" else np.nan for cell in row[1:]] for row in document["rows"]], np.float32
+    )
     assert np.isnan(values[:, masked]).all()
     assert np.array_equal(values[:, ~masked], block.weights(2, 3)[:, ~masked])
     assert document["about"]["masked"] == "the first token, special tokens"
@@ -168,9 +172,9 @@ def test_the_record_as_numbers(opens: Opens, export: Export) -> None:
     assert shares == pytest.approx(record().shares(0), abs=1e-7)
     page = opens(record(), state="#result=1&chosen=target-3")
     document = json.loads(export(page, "json").read_text(encoding="utf-8"))
-    (part,) = document["parts"]
-    assert np.array_equal(np.array(part["scores"], dtype=np.float32), record().matrix(1)[3])
-    assert part["text"] == record().target_text(3)
+    of = [dict(zip(document["columns"], row, strict=True)) for row in document["rows"]]
+    assert np.array_equal(np.array([row["score"] for row in of], np.float32), record().matrix(1)[3])
+    assert {row["of_text"] for row in of} == {record().target_text(3)}
     assert document["about"]["method"] == "leave_one_out"
 
 

@@ -14,17 +14,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from playwright.sync_api import Browser, Page, expect
+from tests.viewer.axe import axe
 from tests.viewer.conftest import Opens
 from tests.viewer.explained import record
 from tests.viewer.hostile import EXECUTED, hostile
 
 from whence import AttentionBlock, Explanation, KeepAttention
 from whence.explain.keeper import TensorKeeper
+from whence.explain.render.scale import percent
 from whence.explain.render.viewer import to_viewer
 from whence.explain.schema import Cost
 from whence.providers.observations import Block, BlockName, Token
 
-AXE = Path(__file__).parents[2] / "viewer" / "node_modules" / "axe-core" / "axe.min.js"
 MOST_LINES = 5000
 RAW = "&mask-sink=no&mask-special=no&words=no"
 
@@ -90,7 +91,14 @@ def exported(page: Page, kind: str = "Data (JSON)") -> Any:
     with page.expect_download() as started:
         page.get_by_role("button", name=kind).press("Enter")
     text = Path(started.value.path()).read_text(encoding="utf-8")
-    return json.loads(text) if kind.startswith("Data") else text
+    if not kind.startswith("Data"):
+        return text
+    found = json.loads(text)
+    queries, keys = ([item["number"] for item in found["items"][name]] for name in ("queries", "keys"))
+    found["lines"] = [dict(zip(found["columns"], row, strict=True)) for row in found["rows"]]
+    for line in found["lines"]:  # from what they are called to where they stand
+        line |= {"query": queries.index(line["query"]), "key": keys.index(line["key"])}
+    return found
 
 
 def assert_lines(found: Any, expected: dict[int, Matrix]) -> None:
@@ -110,11 +118,17 @@ def shown(page: Page) -> str:
     return page.inner_text(".heads-said").replace("\xa0", " ")
 
 
+def expect_heads(page: Page, *chosen: str) -> None:
+    group = page.get_by_role("group", name="Heads")
+    expect(group.get_by_role("button", pressed=True)).to_have_text(list(chosen))
+
+
 def all_heads(page: Page) -> None:
     """At first there is one: the lines of all would hide each other."""
-    expect(page.locator(".heads-head[aria-pressed=true]")).to_have_text(["0"])
-    page.locator(".heads").get_by_role("button", name="All", exact=True).press("Enter")
-    expect(page.locator(".heads-head[aria-pressed=false]")).to_have_count(0)
+    expect_heads(page, "0")
+    group = page.get_by_role("group", name="Heads")
+    group.get_by_role("button", name="All").press("Enter")
+    expect(group.get_by_role("button", pressed=False)).to_have_count(0)
 
 
 def test_the_lines_are_the_strongest_weights_and_the_rest_is_said(opens: Opens) -> None:
@@ -123,17 +137,22 @@ def test_the_lines_are_the_strongest_weights_and_the_rest_is_said(opens: Opens) 
     expected = {head: block.weights(block.layers[2], head).astype(np.float64) for head in (1, 3)}
     said = shown(page)
     found = exported(page)
-    assert (found["block"], found["layer"], found["heads"]) == ("decoder", block.layers[2], [1, 3])
+    assert found["about"]["attention"] == f"decoder, layer {block.layers[2]}, heads 1, 3"
     assert_lines(found, expected)
     rows = len(block.queries)
-    assert [query["number"] for query in found["queries"]] == list(block.positions)
+    assert [query["number"] for query in found["items"]["queries"]] == list(block.positions)
     drawn = sum(line["weight"] for line in found["lines"]) / (2 * rows)
     hidden = sum(matrix.sum() for matrix in expected.values()) / (2 * rows) - drawn
     count = found["lines_in_all"]
-    assert said == (
-        f"The 5,000 strongest of {count:,} lines are drawn. They carry {drawn:.0%} of the attention; the "
-        f"{count - MOST_LINES:,} that are not drawn carry {hidden:.0%}."
-    ).replace("%", " %")
+    darkest = percent(max(line["weight"] for line in found["lines"])).replace("\xa0", " ")
+    assert (
+        said
+        == (
+            f"The 5,000 strongest of {count:,} lines are drawn. They carry {drawn:.0%} of what each query gives; the "
+            f"{count - MOST_LINES:,} that are not drawn carry {hidden:.0%}."
+        ).replace("%", " %")
+        + f" The darkest has {darkest}; the scale is linear."
+    )
 
 
 def test_masked_tokens_have_no_line_and_their_mass_is_said(opens: Opens) -> None:
@@ -152,7 +171,7 @@ def test_masked_tokens_have_no_line_and_their_mass_is_said(opens: Opens) -> None
     assert float(number[1]) == pytest.approx(100 * mass, abs=0.6 if mass > 0.1 else 0.06)
     found = exported(page)
     assert_lines(found, {0: expected})
-    assert {key["label"] for key in found["keys"] if key["masked"]} == {
+    assert {key["label"] for key in found["items"]["keys"] if key["masked"]} == {
         key.text for key, hidden in zip(block.keys, masked, strict=True) if hidden
     }
     page.get_by_label("Mask the first token").uncheck()
@@ -161,13 +180,50 @@ def test_masked_tokens_have_no_line_and_their_mass_is_said(opens: Opens) -> None
     expect(page.locator(".heads-said")).not_to_contain_text("Masked")
 
 
+def test_what_is_masked_is_the_same_of_words_and_of_tokens(opens: Opens) -> None:
+    block = block_of(record())
+    masked = [key.part in ("sink", "special") for key in block.keys]
+    mass = float(block.weights(block.layers[0], 0).astype(np.float64)[:, masked].sum(axis=1).mean())
+    wanted = percent(mass).replace("\xa0", " ")
+    for words in ("yes", "no"):
+        page = opens(record(), state=f"#view=heads&words={words}")
+        assert f"Masked: {wanted} of all attention" in shown(page)
+    # Of one token alone, what is said is of its lines.
+    page.locator(".of-query [role=option]").nth(9).click()
+    lines = exported(page)
+    assert 0 < len(lines["lines"]) < 50
+    expect(page.locator(".heads-said")).to_contain_text(f"All {len(lines['lines'])} lines of ")
+    assert f"Masked: {wanted} of all" in lines["about"]["lines"].replace("\xa0", " ")
+
+
+def test_no_line_of_an_exported_picture_leaves_it(opens: Opens) -> None:
+    """Lines end where their tokens are scrolled to, far beyond the picture: they are cut off there."""
+    page = opens(record(), state="#view=heads&words=no&heads=all")
+    all_shown = page.get_by_role("group", name="Heads").get_by_role("button", pressed=True)
+    expect(all_shown).to_have_count(block_of(record()).heads + 1)
+    assert shown(page)
+    inner = re.search(r'<svg x="\d+" y="\d+" width="\d+" height="(\d+)">', exported(page, "Picture (SVG)"))
+    assert inner is not None
+    assert float(inner[1]) < 900
+
+
+def test_a_match_is_brought_into_sight(opens: Opens) -> None:
+    page = opens(record(), state="#view=heads")
+    assert shown(page)
+    last = block_of(record()).keys[-40].text.strip()
+    page.get_by_role("searchbox").fill(last)
+    for _ in range(3):
+        page.get_by_role("searchbox").press("Shift+Enter")
+        expect(page.locator(".of-key .hit").first).to_be_in_viewport()
+
+
 def test_words_give_the_mean_and_get_the_sum_of_their_tokens(opens: Opens) -> None:
     page = opens(record(), state="#view=heads&heads=2&layers=1&mask-sink=no&mask-special=no")
     shown(page)
     found = exported(page)
     block = block_of(record())
     weights = block.weights(block.layers[1], 2).astype(np.float64)
-    queries, keys = ([item["number"] for item in found[name]] for name in ("queries", "keys"))
+    queries, keys = ([item["number"] for item in found["items"][name]] for name in ("queries", "keys"))
     assert len(keys) < len(block.keys)
     rows = [list(block.positions).index(position) for position in queries]
     sums = np.add.reduceat(weights, keys, axis=1)
@@ -209,13 +265,13 @@ def test_the_table_and_the_pictures_hold_the_lines(opens: Opens) -> None:
     found = exported(page)
     first = found["lines"][0]
     assert cells[2:] == [str(first["head"]), f"{first['weight']:.3g}"]
-    assert cells[0] == f"{found['queries'][first['query']]['label']} ({first['query']})"
+    assert cells[0] == f"{found['items']['queries'][first['query']]['label']} ({first['query']})"
     rows = exported(page, "Table (CSV)").splitlines()
     assert sum(not row.startswith("#") for row in rows) == len(found["lines"]) + 1
     drawn = exported(page, "Picture (SVG)")
-    # Head 3 has straight lines, head 9 curves: eight colours would not tell it from head 1.
-    assert drawn.count("<line ") == sum(line["head"] == 3 for line in found["lines"])
-    assert drawn.count("<path ") == sum(line["head"] == 9 for line in found["lines"])
+    # Head 3 has straight lines, head 9 curves: eight colours would not tell it from head 1. One is a sample.
+    assert drawn.count("<line ") == sum(line["head"] == 3 for line in found["lines"]) + 1
+    assert drawn.count("<path ") == sum(line["head"] == 9 for line in found["lines"]) + 1
     assert "heads 3, 9" in drawn
 
 
@@ -223,11 +279,13 @@ def test_each_kind_of_attention_has_a_tab(opens: Opens) -> None:
     page = opens(several_blocks(), state="#view=heads")
     shown(page)
     all_heads(page)
-    tabs = page.get_by_role("tablist", name="Kind of attention").get_by_role("tab")
+    tabs = page.get_by_role("tablist", name="Attention").get_by_role("tab")
     assert [tab.split(":")[0] for tab in tabs.all_inner_texts()] == ["Encoder", "Decoder", "Cross"]
     tabs.first.focus()
     page.keyboard.press("End")
     expect(tabs.nth(2)).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("tabpanel", name="Cross")).to_be_visible()
     expect(page.locator(".of-query > p")).to_contain_text("9")
     expect(page.locator(".of-key > p")).to_contain_text("18")
     found = exported(page)
@@ -239,23 +297,27 @@ def test_each_kind_of_attention_has_a_tab(opens: Opens) -> None:
 def test_everything_is_done_by_keyboard(opens: Opens) -> None:
     page = opens(several_blocks(), state=f"#view=heads&block=1{RAW}")
     before = shown(page)
-    page.get_by_role("radio", name="0").focus()
+    page.get_by_role("group", name="Layers").get_by_role("button", name="0").focus()
     page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
     expect(page.locator(".heads-said")).not_to_have_text(before)
-    assert exported(page)["layer"] == 1
-    heads = page.locator(".heads-head")
+    assert "layer 1," in exported(page)["about"]["attention"]
+    heads = page.get_by_role("group", name="Heads").get_by_role("button")
     heads.first.focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
-    expect(page.locator(".heads-head[aria-pressed=true]")).to_have_text(["1"])
+    expect_heads(page, "1")
     page.keyboard.press("End")
-    page.keyboard.press("Space")
-    expect(page.locator(".heads-head[aria-pressed=true]")).to_have_text(["1", "11"])
-    expect(page.locator("[role=status]")).to_contain_text("heads 1, 11")
-    page.get_by_role("button", name="None").press("Enter")
-    expect(page.locator(".heads-said")).to_contain_text("No head is chosen")
-    page.get_by_role("button", name="All", exact=True).press("Enter")
-    expect(page.locator(".heads-head[aria-pressed=true]")).to_have_count(12)
+    page.keyboard.press("ArrowLeft")
+    expect(heads.nth(11)).to_be_focused()
+    page.get_by_label("choose several").press("Space")
+    heads.nth(11).press("Space")
+    expect_heads(page, "1", "11")
+    expect(page.locator("[role=status]")).to_contain_text("Heads: 1, 11")
+    heads.nth(1).press("Space")
+    expect_heads(page, "11")
+    heads.last.press("Enter")
+    expect_heads(page, *map(str, range(12)), "All")
     queries = page.get_by_role("listbox", name="From the queries")
     queries.focus()
     page.keyboard.press("ArrowDown")
@@ -304,7 +366,6 @@ def test_the_lines_follow_the_scheme(opens: Opens, forced: bool) -> None:
     assert page.locator("canvas").screenshot() != light
 
 
-@pytest.mark.skipif(not AXE.exists(), reason="needs axe-core: cd viewer && npm ci")
 def test_axe_finds_nothing(browser: Browser, tmp_path: Path) -> None:
     context = browser.new_context(bypass_csp=True, color_scheme="dark")
     for name, explanation in (("hostile", hostile()), ("several", several_blocks())):
@@ -315,7 +376,7 @@ def test_axe_finds_nothing(browser: Browser, tmp_path: Path) -> None:
         shown(page)
         page.locator("summary", has_text="The lines as a table").press("Enter")
         page.locator("#heads-query-2").click()
-        page.evaluate(AXE.read_text(encoding="utf-8"))
+        page.evaluate(axe())
         for scheme in ("dark", "light"):
             page.emulate_media(color_scheme=scheme)
             found = page.evaluate("async () => (await axe.run()).violations")

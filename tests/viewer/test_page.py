@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, FilePayload, Page, expect
+from playwright.sync_api import BrowserContext, FilePayload, Page, Route, expect
 from tests.api.server.conftest import FOREVER_SECONDS, Server, Start, sent
 from tests.api.server.conftest import start as start
+from tests.viewer.axe import axe
 from tests.viewer.hostile import EXECUTED, TEXTS
 
 from whence import Explanation
 from whence.api.service.keys import hash_key
 
-AXE = Path(__file__).parents[2] / "viewer" / "node_modules" / "axe-core" / "axe.min.js"
 RECORD = "alpha is in this confidential letter.\nNothing is there. gamma was seen; delta too."
 TASK = "Summarise this confidential letter."
 OUTPUT = ("The dose is low.", "The scan was clear.")
@@ -100,9 +100,7 @@ def explain(page: Page) -> None:
 
 def faults(page: Page) -> list[str]:
     """What axe finds."""
-    if not AXE.is_file():
-        pytest.skip("needs axe-core: npm ci in viewer/")
-    page.evaluate(AXE.read_text(encoding="utf-8"))
+    page.evaluate(axe())
     found: list[str] = page.evaluate(
         "axe.run().then(({violations}) => violations.map(v => `${v.id}: ${v.nodes.map(n => n.html)}`))"
     )
@@ -143,6 +141,7 @@ def test_a_record_is_explained_by_keyboard_alone_and_the_way_back_keeps_it(visit
 
 def test_every_state_is_axe_clean(visits: Visits) -> None:
     page = visits(refusal=True)
+    page.get_by_label("Calls, at most").fill("many")
     assert not faults(page)
     fill(page)
     page.get_by_label("Calls, at most").fill("0")
@@ -162,7 +161,7 @@ def test_files_become_sources_as_they_are_and_can_be_taken_away(visits: Visits) 
     files: list[FilePayload] = [
         {"name": name, "mimeType": "text/plain", "buffer": content}
         for name, content in (
-            ("a.txt", b"alpha is here.\r\nSo it is.\r\n"),
+            ('Mrs "Jones".txt', b"\xef\xbb\xbfalpha is here.\r\nSo it is.\r\n"),
             ("b.txt", b"gamma is there."),
             ("scan.dcm", b"\xff\xfe\x00\x80"),
         )
@@ -182,8 +181,12 @@ def test_files_become_sources_as_they_are_and_can_be_taken_away(visits: Visits) 
             }"""
         )
         page.get_by_role("button", name="Remove source 2").click()
+    answer = asked.value.response()
+    assert answer is not None
+    assert answer.ok
+    # A quotation mark would end the name in the prompt; the mark of byte order is no text.
     assert json.loads(asked.value.post_data or "")["sources"] == [
-        {"name": "a.txt", "text": "alpha is here.\r\nSo it is.\r\n"},
+        {"name": "Mrs _Jones_.txt", "text": "alpha is here.\r\nSo it is.\r\n"},
         {"name": "c.txt", "text": "It was dropped."},
     ]
 
@@ -235,8 +238,19 @@ def test_a_problem_says_what_to_do_and_is_gone_with_its_cause(visits: Visits) ->
     expect(alert).to_contain_text("costs more calls")
     expect(alert).to_contain_text("Allow more, or ask for less")
     expect(alert).to_contain_text(re.compile("In the server's log: [0-9a-f-]{36}"))
-    page.get_by_label("Calls, at most").fill("9")
+    limit = page.get_by_label("Calls, at most")
+    limit.fill("9")
     expect(alert).to_have_count(0)
+    expect(page.locator(".price")).to_contain_text("At most 5 calls")
+    for wrong in ("12.5", "-1", "many"):
+        limit.fill(wrong)
+        expect(limit).to_have_accessible_description(re.compile("needs a whole number"))
+        expect(limit).to_have_attribute("aria-invalid", "true")
+        expect(page.get_by_role("button", name="Explain", exact=True)).to_be_disabled()
+        expect(page.locator(".price")).to_contain_text("Needs another limit")
+    limit.fill("")
+    expect(limit).to_have_accessible_description("")
+    expect(page.get_by_role("button", name="Explain", exact=True)).to_be_enabled()
 
 
 def test_a_server_that_is_gone_is_named_as_such(context: BrowserContext, service: Server) -> None:
@@ -263,7 +277,62 @@ def test_hostile_text_stays_text(visits: Visits, service: Server) -> None:
     assert "onerror" not in service.logged
 
 
-def test_heads_are_fetched_as_they_are_looked_at(visits: Visits) -> None:
+def test_the_address_names_the_explanation_and_what_is_chosen_in_it(visits: Visits) -> None:
+    page = visits(refusal=True)
+    question = page.url
+    fill(page)
+    explain(page)
+    chosen = page.locator(".stage .answer [aria-selected=true]")
+    sources = page.get_by_role("tab", name="Sources", exact=True)
+    page.locator(".stage .answer [role=option]").nth(1).click()
+    expect(chosen).to_have_count(1)
+    sources.click()
+    expect(page).to_have_url(re.compile(r"#explanation=\w+&view=sources&chosen=target-1$"))
+    address = page.url
+    for _ in range(3):  # the view, the choice, the explanation
+        page.go_back()
+    expect(page).to_have_url(question)
+    expect(page.get_by_label("Text of source 1")).to_have_value(RECORD)
+    page.go_forward()
+    expect(page.locator(".stage .answer [role=option]")).to_have_count(2)
+    expect(chosen).to_have_count(0)
+    page.go_forward()
+    expect(chosen).to_contain_text(OUTPUT[1])
+    page.go_forward()
+    expect(sources).to_have_attribute("aria-selected", "true")
+
+    page.get_by_role("button", name="Back to the question").click()
+    expect(page).to_have_url(question)
+    expect(page.get_by_label("What the model is asked to do")).to_have_value(TASK)
+    page.go_back()
+    expect(sources).to_have_attribute("aria-selected", "true")
+    page.reload()
+    expect(sources).to_have_attribute("aria-selected", "true")
+    expect(page).to_have_url(address)
+    page.go_back()
+    expect(chosen).to_contain_text(OUTPUT[1])
+
+    # A viewer that comes when the question is there again leaves the address alone.
+    held: list[Route] = []
+    page.route("**/viewer.js", lambda route: held.append(route))
+    with page.expect_request("**/viewer.js"):
+        page.reload()
+    page.get_by_role("button", name="Back to the question").click()
+    held[0].continue_()
+    drawn = "import('./viewer.js').then(() => new Promise((done) => setTimeout(done, 200)))"
+    assert page.evaluate(f"{drawn}.then(() => location.href)") == question
+
+    page.evaluate("location.hash = 'explanation=gone&view=sources'")
+    expect(page.get_by_role("alert")).to_contain_text("No explanation of this id is kept.")
+    expect(page.get_by_label("Text of source 1")).to_be_hidden()
+    page.get_by_role("button", name="Back to the question").click()
+    expect(page.get_by_label("Text of source 1")).to_be_visible()
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
+def test_heads_are_fetched_as_they_are_looked_at_and_saved_with_the_explanation(
+    visits: Visits, tmp_path: Path
+) -> None:
     page = visits()
     fill(page)
     page.get_by_label("Keep the attention").check()
@@ -272,24 +341,18 @@ def test_heads_are_fetched_as_they_are_looked_at(visits: Visits) -> None:
         page.get_by_role("tab", name="Heads").click()
     assert answer.value.ok
 
+    def saved(label: str, kind: str) -> str:
+        with page.expect_download() as download:
+            page.get_by_role("button", name=label).click()
+        assert re.fullmatch(rf"explanation-[\w-]+\.{kind}", download.value.suggested_filename)
+        file = tmp_path / f"saved.{kind}"
+        download.value.save_as(file)
+        return file.read_text(encoding="utf-8")
 
-@pytest.mark.parametrize("kind", ["json", "html"])
-def test_an_explanation_is_saved_with_all_its_attention(visits: Visits, kind: str, tmp_path: Path) -> None:
-    page = visits()
-    fill(page)
-    page.get_by_label("Keep the attention").check()
-    explain(page)
-    with page.expect_download() as saved:
-        page.get_by_role("button", name="as JSON" if kind == "json" else "as a file").click()
-    assert re.fullmatch(rf"explanation-[\w-]+\.{kind}", saved.value.suggested_filename)
-    file = tmp_path / f"saved.{kind}"
-    saved.value.save_as(file)
-    if kind == "json":
-        explanation = Explanation.model_validate_json(file.read_bytes())
-        assert explanation.attention is not None
-        assert explanation.attention[0].data[0].values is not None
-        return
-    text = file.read_text(encoding="utf-8")
+    explanation = Explanation.model_validate_json(saved("as JSON", "json"))
+    assert explanation.attention is not None
+    assert explanation.attention[0].data[0].values is not None
+    text = saved("as a file", "html")
     assert 'id="head-decoder-0-0"' in text
     assert "default-src &#39;none&#39;; script-src &#39;sha256-" in text
 
@@ -310,6 +373,11 @@ def test_the_key_is_asked_for_sent_and_kept_nowhere(start: Start, visits: Visits
     field.press("Enter")
     fill(page)
     explain(page)
+    expect(page.locator(".stage")).to_contain_text(OUTPUT[0])
+    # The key went with the page: it is asked for again, and then the explanation is there.
+    page.reload()
+    field.fill(key)
+    field.press("Enter")
     expect(page.locator(".stage")).to_contain_text(OUTPUT[0])
     stored: list[Any] = page.evaluate(
         "[localStorage.length, sessionStorage.length, document.cookie, location.href, history.state]"

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
+from tests.viewer.axe import axe
 from tests.viewer.conftest import Opens
 from tests.viewer.explained import record
 from tests.viewer.hostile import EXECUTED, hostile
@@ -19,7 +20,6 @@ from whence.explain.render.scale import percent
 from whence.explain.render.viewer import to_viewer
 from whence.explain.render.visible import visible
 
-AXE = Path(__file__).parents[2] / "viewer" / "node_modules" / "axe-core" / "axe.min.js"
 PDFTOTEXT = shutil.which("pdftotext")
 VIEWS = ["Record and summary", "Sources", "Heatmap", "Heads"]
 
@@ -203,7 +203,6 @@ def test_print_has_every_caveat_on_page_one_and_the_record_whole(
     assert " ".join(last.split()) in text()
 
 
-@pytest.mark.skipif(not AXE.exists(), reason="needs axe-core: cd viewer && npm ci")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing(browser: Browser, tmp_path: Path, scheme: Any) -> None:
     file = tmp_path / "viewer.html"
@@ -219,7 +218,7 @@ def test_axe_finds_nothing(browser: Browser, tmp_path: Path, scheme: Any) -> Non
         page.goto("about:blank")
         page.goto(f"{file.as_uri()}{state}")
         page.wait_for_selector("html[data-ready]")
-        page.evaluate(AXE.read_text(encoding="utf-8"))
+        page.evaluate(axe())
         found = page.evaluate("async () => (await axe.run()).violations")
         assert [(one["id"], [node["html"] for node in one["nodes"]][:3]) for one in found] == []
     context.close()

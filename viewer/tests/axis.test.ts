@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { axisOf, detailAxes, maskedMass, regroup, segmentAxis, targetAxis } from "../src/core/axis.js";
+import { axisOf, detailAxes, regroup, segmentAxis, targetAxis } from "../src/core/axis.js";
 import type { AttentionToken } from "../src/core/schema.js";
 import { attention, loaded, NO_ELSEWHERE, packed, result, segment, token } from "./given.js";
 
@@ -54,13 +54,12 @@ test("the same word at two places of a sequence is two", async () => {
   expect(axisOf(twice, await given(), OPTIONS).map(({ members }) => members)).toEqual([[0, 1], [2], [3]]);
 });
 
-test("columns are summed, rows averaged, and the masked told", async () => {
+test("columns are summed, and rows averaged", async () => {
   const items = axisOf(TOKENS, await given(), OPTIONS);
   const matrix = { rows: 2, columns: 9, values: Float32Array.of(4, 0, 1, 1, 1, 1, 0, 0, 2, 2, 0, 3, 0, 1, 0, 0, 0, 0) };
   const rows = [{ ...items[0]!, members: [0, 1] }, { ...items[0]!, members: [1] }];
   const grouped = regroup(matrix, rows, items);
   expect([...grouped.values]).toEqual([3, 0, 2, 2, 0, 0, 1, 2, 0, 3, 1, 0, 0, 0]);
-  expect([...maskedMass(grouped, items)]).toEqual([4, 2]);
 });
 
 test("segments, targets and the token level have axes, too", async () => {

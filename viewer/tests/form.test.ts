@@ -55,14 +55,32 @@ describe("what the service is asked", () => {
 
   it("has a limit of calls where a whole number is given", () => {
     const form = filled();
-    for (const [typed, budget] of [["12", { calls: 12 }], ["0", { calls: 0 }], ["1.5", null], ["-1", null]] as const) {
+    for (const [typed, budget] of [["12", { calls: 12 }], [" 0 ", { calls: 0 }], ["", null], [" ", null]] as const) {
       form.calls.value = typed;
       expect(form.request.value?.budget).toEqual(budget);
     }
   });
+
+  it("is nothing while what is typed as the limit of calls is none", () => {
+    const form = filled();
+    for (const typed of ["12.5", "-1", "1e3", "0x10", "ten", "-", "2147483648"]) {
+      form.calls.value = typed;
+      expect([typed, form.request.value]).toEqual([typed, null]);
+    }
+    form.calls.value = "2147483647";
+    expect(form.request.value).not.toBeNull();
+  });
 });
 
 describe("sources", () => {
+  it("have names that may stand in the line that names them", () => {
+    const form = createForm();
+    form.add([{ name: 'Mrs "Jones" <1>\u2028\r\0\ud800é🩺.txt', text: '"A" <b>\n' }]);
+    const [source] = form.sources.value;
+    expect(source?.name.value).toBe("Mrs _Jones_ _1_____é🩺.txt");
+    expect(source?.text.value).toBe('"A" <b>\n');
+  });
+
   it("take the place of drafts that are still empty, and one draft always remains", () => {
     const form = createForm();
     form.add([{ name: "a", text: "A" }, { name: "b", text: "B" }]);

@@ -2,7 +2,6 @@
 // Reads one JSON document from standard input, and writes one.
 
 import { stdin, stdout } from "node:process";
-import { Attention } from "../src/core/attention.ts";
 import * as describe from "../src/core/describe.ts";
 import { load } from "../src/core/model.ts";
 import { percent, quantity, step } from "../src/core/scale.ts";
@@ -64,13 +63,12 @@ function ofStretch(found) {
 async function heads(loaded) {
   const told = {};
   for (const block of loaded.explanation.attention ?? []) {
-    const attention = new Attention(block, loaded.fetchHead);
+    const attention = loaded.attention(block);
     for (const { layer, head } of block.data) {
       const { codes, levels } = await attention.weights(layer, head);
       const weights = Float32Array.from(codes, (code) => levels[code]);
       told[`${block.name} ${layer} ${head}`] = {
         weights: Buffer.from(weights.buffer).toString("base64"),
-        thumbnail: [...attention.thumbnail(layer, head).values],
         rowSums: [...attention.rowSums(layer, head)],
       };
     }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { logFloor, percent, quantity, step, stepAt, toUnit } from "../src/core/scale.js";
+import { percent, quantity, step, stepAt, toUnit } from "../src/core/scale.js";
 
 const NBSP = "\xa0";
 
@@ -40,12 +40,13 @@ describe("from values to positions", () => {
   test("linear: parts of the greatest", () => {
     places("linear").forEach((place, at) => expect(place).toBe(values[at]));
   });
-  test("logarithmic: decades above 1e-6", () => {
+  test("logarithmic: from half of the smallest on, so that it is seen", () => {
     const [none, least, middle, , most] = places("log");
-    expect([none, least, most]).toEqual([0, 0, -1]);
-    expect(middle).toBeCloseTo(0.5, 6);
-    expect(logFloor(12)).toBe(1e-6);
-    expect(logFloor(1e-9)).toBeCloseTo(1e-15);
+    expect([none, most]).toEqual([0, -1]);
+    expect(least).toBeCloseTo(Math.log(2) / Math.log(2e6), 6);
+    expect(middle).toBeCloseTo(Math.log(2e3) / Math.log(2e6), 6);
+    expect(toUnit(Float32Array.of(0.5), "log")(0.5)).toBe(1);
+    expect(toUnit(values, "log")(1e-9)).toBe(0);
   });
   test("percentiles: how many are no greater, of those that are not 0", () => {
     expect(places("percentile")).toEqual([0, 0.25, 0.5, 0.75, -1]);
@@ -53,5 +54,5 @@ describe("from values to positions", () => {
   test("nothing is drawn of nothing", () => {
     for (const scale of ["linear", "log", "percentile"] as const) expect(toUnit(new Float32Array(3), scale)(0)).toBe(0);
   });
-  test("steps", () => expect([0, 0.009, 0.01, 0.2, -0.5, 0.99, 1].map(stepAt)).toEqual([0, 0, 1, 2, 3, 5, 5]));
+  test("steps", () => expect([0, 0.009, 0.2, 0.21, 0.4, -0.5, 0.6, 0.99, 1].map(stepAt)).toEqual([0, 1, 1, 2, 2, 3, 3, 5, 5]));
 });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { codePoints, DrawnText, holding, visible, visibleCharacters } from "../src/core/text.js";
+import { codePoints, drawnText, holding, visible, visibleCharacters } from "../src/core/text.js";
 import { wordsOf } from "../src/core/words.js";
 
 describe("what is drawn", () => {
@@ -23,13 +23,13 @@ describe("what is drawn", () => {
   });
 
   test("offsets are code points, though signs are longer", () => {
-    const text = new DrawnText("😀\u202eab");
+    const text = drawnText("😀\u202eab");
     expect(text.length).toBe(4);
     expect(text.slice(1, 3)).toBe("⟦RLO⟧a");
   });
 
   test("the next character that is not blank", () => {
-    const text = new DrawnText("😀 \x85\u3000b\ufeff ");
+    const text = drawnText("😀 \x85\u3000b\ufeff ");
     expect([0, 1, 2, 3, 4, 5, 6].map((at) => text.inkFrom(at))).toEqual([0, 4, 4, 4, 4, 5, 7]);
   });
 });

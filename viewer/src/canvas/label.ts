@@ -1,10 +1,11 @@
 // Labels: texts of records in little room.
 
-const RIGHT_TO_LEFT = /^[^\p{L}]*[\p{Script=Hebrew}\p{Script=Arabic}\p{Script=Syriac}\p{Script=Thaana}\p{Script=Nko}]/u;
-export const FONT = "system-ui, -apple-system, Segoe UI, Roboto, Noto Sans, Helvetica Neue, Arial, sans-serif";
+const RIGHT_TO_LEFT = /^\P{L}*[\p{sc=Hebr}\p{sc=Arab}\p{sc=Syrc}\p{sc=Thaa}\p{sc=Nkoo}]/u;
+/** As in viewer.css. */
+export const FONT = "system-ui, Noto Sans, sans-serif";
 
 export function font(size = 12, bold = false): string {
-  return `${bold ? "600 " : ""}${size}px ${FONT}`;
+  return `${bold ? 600 : 400} ${size}px ${FONT}`;
 }
 
 /** The direction that the first letter of a text gives it. */
@@ -33,15 +34,12 @@ export function fitted(text: string, width: number, size?: number, bold?: boolea
   const most = Math.ceil(2 * width);
   const line = text.slice(0, most).replace(/\s+/g, " ").replace(PILE, "$1").trim();
   if (text.length <= most && measure(line, size, bold) <= width) return line;
-  const signs = Array.from(segmenter.segment(line), ({ segment }) => segment);
-  const cut = (count: number) => `${signs.slice(0, count).join("").trimEnd()}…`;
-  let [low, high] = [0, signs.length];
-  while (low < high) {
-    const middle = (low + high + 1) >> 1;
-    if (measure(cut(middle), size, bold) <= width) low = middle;
-    else high = middle - 1;
+  let cut = "";
+  for (const { segment } of segmenter.segment(line)) {
+    if (measure(`${cut + segment}…`, size, bold) > width) break;
+    cut += segment;
   }
-  return cut(low);
+  return `${cut.trimEnd()}…`;
 }
 
 /** A text in lines that are at most `width` pixels wide: broken at blanks; a longer word is cut. */

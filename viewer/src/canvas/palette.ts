@@ -13,7 +13,7 @@ export interface Palette {
 
 /** The index of the paper among the stops: five steps, and then the underline, are on either side. */
 export const MIDDLE = 6;
-const SIDE = ["1", "2", "3", "4", "5"];
+const STOPS = "n-under n5 n4 n3 n2 n1 paper s1 s2 s3 s4 s5 under".split(" ");
 
 /** The colours as they are now, light or dark, where `place` stands. */
 export function readPalette(place: Element): Palette {
@@ -32,7 +32,7 @@ export function readPalette(place: Element): Palette {
     line: named("line"),
     link: named("link"),
     warn: named("warn-line"),
-    stops: ["n-under", ...SIDE.map((step) => `n${6 - +step}`), "paper", ...SIDE.map((step) => `s${step}`), "under"].map(rgb),
+    stops: STOPS.map(rgb),
   };
   probe.remove();
   return palette;
@@ -44,18 +44,14 @@ export function css([red = 0, green = 0, blue = 0]: readonly number[] = []): str
 
 const HALF = 512;
 
-/** Pixels for positions from -1 to 1, in equal steps: `table[toPixel(position)]`, in the byte order of ImageData. */
-export function pixelTable({ stops }: Palette): Uint32Array {
-  return Uint32Array.from({ length: 2 * HALF + 1 }, (_, index) => {
+/** From a position, -1 to 1, to its pixel, in the byte order of ImageData: a table of equal steps. */
+export function pixels({ stops }: Palette): (position: number) => number {
+  const table = Uint32Array.from({ length: 2 * HALF + 1 }, (_, index) => {
     const at = (index / HALF) * MIDDLE;
     const before = Math.min(Math.floor(at), stops.length - 2);
     const [from, to] = [stops[before]!, stops[before + 1]!];
     const [red, green, blue] = from.map((channel, which) => Math.round(channel + (at - before) * (to[which]! - channel)));
     return (255 << 24) | (blue! << 16) | (green! << 8) | red!;
   });
-}
-
-/** Where a position stands in a pixel table. */
-export function toPixel(position: number): number {
-  return Math.round((position + 1) * HALF);
+  return (position) => table[Math.round((position + 1) * HALF)]!;
 }

@@ -23,8 +23,8 @@ export interface Pen {
   text(x: number, y: number, text: string, style: TextStyle): void;
   /** Pixels, each as large as the place makes it, with sharp edges. */
   image(x: number, y: number, width: number, height: number, pixels: ImageData): void;
-  /** From now on the origin lies here. */
-  shift(x: number, y: number): void;
+  /** From now on the origin lies here, and nothing is drawn beyond this size. */
+  within(x: number, y: number, width: number, height: number): void;
 }
 
 export function canvasPen(context: CanvasRenderingContext2D): Pen {
@@ -63,7 +63,12 @@ export function canvasPen(context: CanvasRenderingContext2D): Pen {
       context.imageSmoothingEnabled = false;
       context.drawImage(imageOf(pixels), x, y, width, height);
     },
-    shift: (x, y) => context.translate(x, y),
+    within(x, y, width, height) {
+      context.translate(x, y);
+      context.beginPath();
+      context.rect(0, 0, width, height);
+      context.clip();
+    },
   };
 }
 

@@ -1,4 +1,4 @@
-// A canvas that is drawn again when its size, the resolution or the colours change, at most once for a frame.
+// A canvas that is drawn again when its size, the resolution or the colours change.
 
 import { useEffect, useRef } from "preact/hooks";
 import { type Palette, readPalette } from "./palette.js";
@@ -21,20 +21,12 @@ export interface Stage {
  */
 export function useStage(draw: (stage: Stage) => void, needs?: readonly unknown[]) {
   const ref = useRef<HTMLCanvasElement>(null);
-  const drawer = useRef(draw);
-  const redraw = useRef(() => {});
-  drawer.current = draw;
-
   useEffect(() => {
     const canvas = ref.current;
-    const context = canvas?.getContext("2d") ?? null;
-    if (canvas === null || context === null) return;
+    const context = canvas?.getContext("2d");
+    if (!canvas || !context) return;
     const print = matchMedia("print");
-    let palette: Palette | null = null;
-    let frame = 0;
     const now = () => {
-      cancelAnimationFrame(frame);
-      frame = 0;
       const { clientWidth: width, clientHeight: height } = canvas;
       if (width === 0 || height === 0) return;
       const ratio = devicePixelRatio;
@@ -46,35 +38,21 @@ export function useStage(draw: (stage: Stage) => void, needs?: readonly unknown[
         canvas.width = across;
         canvas.height = down;
       } else context.clearRect(0, 0, across, down);
-      palette ??= readPalette(canvas.parentElement ?? canvas);
       context.scale(ratio, ratio);
-      drawer.current({ pen: canvasPen(context), width, height, ratio, palette });
+      draw({ pen: canvasPen(context), width, height, ratio, palette: readPalette(canvas.parentElement ?? canvas) });
     };
-    const soon = () => {
-      if (frame === 0) frame = requestAnimationFrame(now);
-    };
-    // The canvas has the ink's colour, with a transition: whoever changes the scheme, its end tells of it. Paper
-    // has colours and a width of its own, and waits for no frame.
-    const recoloured = ({ type }: Event) => {
-      palette = null;
-      if (type === "change") now();
-      else soon();
-    };
-    redraw.current = soon;
-    soon();
-    const sizes = new ResizeObserver(soon);
+    // This tells of the size that there is too, once in the next frame: what changes together is drawn together.
+    const sizes = new ResizeObserver(now);
     sizes.observe(canvas);
-    canvas.addEventListener("transitionend", recoloured);
-    print.addEventListener("change", recoloured);
+    // The canvas has the ink's colour, with a transition: whoever changes the scheme, its end tells of it.
+    canvas.addEventListener("transitionend", now);
+    // Paper has colours and a width of its own.
+    print.addEventListener("change", now);
     return () => {
-      cancelAnimationFrame(frame);
-      redraw.current = () => {};
       sizes.disconnect();
-      canvas.removeEventListener("transitionend", recoloured);
-      print.removeEventListener("change", recoloured);
+      canvas.removeEventListener("transitionend", now);
+      print.removeEventListener("change", now);
     };
-  }, []);
-
-  useEffect(() => redraw.current(), needs);
+  }, needs);
   return ref;
 }

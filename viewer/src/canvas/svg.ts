@@ -5,9 +5,9 @@ import { imageOf, type Pen } from "./pen.js";
 
 /** A pen, and the whole document that it wrote; `told` is what a reader of pictures hears. */
 export function svgPen(): Pen & { written: (width: number, height: number, title: string, told: string) => string } {
-  let body = "";
-  const add = (name: string, attributes: Record<string, string | number>, text = "") => {
-    body += `<${name}${listed(attributes)}>${escaped(text)}</${name}>\n`;
+  let [body, ends] = ["<g>\n", "</g>\n</svg>\n"];
+  const add = (name: string, attributes: Attributes, text?: string) => {
+    body += element(name, attributes, text);
   };
   return {
     rect: (x, y, width, height, fill) => add("rect", { x, y, width, height, fill }),
@@ -30,18 +30,25 @@ export function svgPen(): Pen & { written: (width: number, height: number, title
       const href = imageOf(pixels).toDataURL();
       add("image", { x, y, width, height, preserveAspectRatio: "none", "image-rendering": "pixelated", href });
     },
-    shift(x, y) {
-      body += `</g>\n<g transform="translate(${x} ${y})">\n`;
+    within(x, y, width, height) {
+      body += `<svg${listed({ x, y, width, height })}>\n`;
+      ends = `</svg>\n${ends}`;
     },
     written(width, height, title, told) {
       const size = listed({ width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "font-family": FONT });
-      const words = `<title>${escaped(title)}</title>\n<desc>${escaped(told)}</desc>`;
-      return `<svg xmlns="http://www.w3.org/2000/svg"${size}>\n${words}\n<g>\n${body}</g>\n</svg>\n`;
+      const words = element("title", {}, title) + element("desc", {}, told);
+      return `<svg xmlns="http://www.w3.org/2000/svg"${size}>\n${words}${body}${ends}`;
     },
   };
 }
 
-function listed(attributes: Record<string, string | number>): string {
+type Attributes = Record<string, string | number>;
+
+function element(name: string, attributes: Attributes, text = ""): string {
+  return `<${name}${listed(attributes)}>${escaped(text)}</${name}>\n`;
+}
+
+function listed(attributes: Attributes): string {
   return Object.entries(attributes)
     .map(([name, value]) => ` ${name}="${typeof value === "number" ? +value.toFixed(2) : escaped(value)}"`)
     .join("");

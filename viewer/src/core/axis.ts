@@ -2,6 +2,7 @@
 
 import type { Loaded, Matrix } from "./model.js";
 import type { AttentionToken } from "./schema.js";
+import { isMasked } from "./shares.js";
 import { blanksVisible, holding, labelled, visible } from "./text.js";
 
 export interface AxisItem {
@@ -34,13 +35,12 @@ export function axisOf(tokens: readonly AttentionToken[], loaded: Loaded, option
     const { text, part, source, start, end } = token;
     const word = options.merged ? wordAt(loaded, token) : null;
     const last = items.at(-1);
-    if (word !== null && word === lastWord && last !== undefined && last.part === part && last.source === source) {
+    if (word !== null && word === lastWord && last?.source === source) {
       last.members.push(at);
       last.start = Math.min(last.start, start);
       last.end = Math.max(last.end, end);
     } else {
-      const masked = (options.maskSink && part === "sink") || (options.maskSpecial && part === "special");
-      items.push({ label: visible(text), members: [at], part, source, start, end, masked });
+      items.push({ label: visible(text), members: [at], part, source, start, end, masked: isMasked(part, options) });
     }
     lastWord = word;
   });
@@ -52,17 +52,19 @@ export function axisOf(tokens: readonly AttentionToken[], loaded: Loaded, option
 }
 
 export function segmentAxis(loaded: Loaded): AxisItem[] {
-  return loaded.segments.map(({ source, start, end }, at) => {
-    const label = labelled(loaded.segmentText(at));
-    return { label, members: [at], part: "source", source, start: start ?? 0, end: end ?? 0, masked: false };
-  });
+  return loaded.segments.map(({ source, start, end }, at) => whole(loaded.segmentText(at), at, source, start ?? 0, end ?? 0));
 }
 
 export function targetAxis(loaded: Loaded): AxisItem[] {
-  return loaded.targets.map(({ start, end }, at) => {
-    const label = labelled(loaded.targetText(at));
-    return { label, members: [at], part: "output", source: null, start, end, masked: false };
-  });
+  return loaded.targets.map(({ start, end }, at) => whole(loaded.targetText(at), at, null, start, end));
+}
+
+function whole(text: string, at: number, source: string | null, start: number, end: number): AxisItem {
+  return { label: labelled(text), members: [at], part: partOf(source), source, start, end, masked: false };
+}
+
+function partOf(source: string | null) {
+  return source === null ? "output" : "source";
 }
 
 /** The output's tokens x those of the sources; null where a result kept no token level. */
@@ -72,22 +74,14 @@ export function detailAxes(
   options: AxisOptions,
 ): { rows: AxisItem[]; columns: AxisItem[] } | null {
   const { detail } = loaded.result(result).told;
-  if (detail === null) return null;
-  const said: AttentionToken[] = (loaded.explanation.output.tokens ?? []).map(({ start, end }) => ({
-    text: loaded.output.slice(start, end),
-    part: "output",
-    source: null,
-    start,
-    end,
-  }));
-  const read: AttentionToken[] = detail.tokens.map(([source, start, end]) => ({
-    text: loaded.textOf(source).slice(start, end),
-    part: "source",
-    source,
-    start,
-    end,
-  }));
-  return { rows: axisOf(said, loaded, options), columns: axisOf(read, loaded, options) };
+  const axis = (tokens: readonly (readonly [string | null, number, number])[]) => {
+    const own = tokens.map(([source, start, end]): AttentionToken => {
+      return { text: loaded.textOf(source).slice(start, end), part: partOf(source), source, start, end };
+    });
+    return axisOf(own, loaded, options);
+  };
+  const said = loaded.explanation.output.tokens ?? [];
+  return detail && { rows: axis(said.map(({ start, end }) => [null, start, end])), columns: axis(detail.tokens) };
 }
 
 /** The matrix of these items: sums over the members of a column, means over those of a row. */
@@ -107,16 +101,6 @@ export function regroup(matrix: Matrix, rows: readonly AxisItem[], columns: read
     });
   });
   return { rows: rows.length, columns: columns.length, values };
-}
-
-/** For each row of a matrix whose columns are these: the sum of what is masked. */
-export function maskedMass(matrix: Matrix, columns: readonly AxisItem[]): Float64Array {
-  const masses = new Float64Array(matrix.rows);
-  columns.forEach(({ masked }, column) => {
-    if (!masked) return;
-    for (let row = 0; row < matrix.rows; row++) masses[row]! += matrix.values[row * matrix.columns + column]!;
-  });
-  return masses;
 }
 
 /** The word to which a token belongs, by its index in its text; null for one that stands in no text, or in blanks. */

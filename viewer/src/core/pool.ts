@@ -16,7 +16,7 @@ export function poolMax(
   matrix: Matrix,
   rows: number,
   columns: number,
-  { row0, row1, column0, column1 }: Window = { row0: 0, row1: matrix.rows, column0: 0, column1: matrix.columns },
+  { row0, row1, column0, column1 }: Window,
 ): Matrix {
   const [height, width] = [row1 - row0, column1 - column0];
   const shape = { rows: Math.min(rows, height), columns: Math.min(columns, width) };

@@ -11,8 +11,6 @@ export const NBSP = "\xa0";
 /** How a value becomes a colour. */
 export const SCALES = ["linear", "log", "percentile"] as const;
 export type Scale = (typeof SCALES)[number];
-/** Where the logarithmic scale begins, unless all values are smaller. */
-export const LOG_FLOOR = 1e-6;
 
 /** A share in percent, rounded as it is written: whole from 10 % on, one decimal below; halves to even, as Python. */
 function percentNumber(share: number): number {
@@ -34,14 +32,6 @@ export function percent(share: number): string {
 export function step(share: number): number {
   const number = percentNumber(share);
   return EDGES_PERCENT.filter((edge) => number >= edge).length;
-}
-
-/** Each step with the shares that it stands for. */
-export function legend(): [number, string][] {
-  return EDGES_PERCENT.map((start, at) => {
-    const end = EDGES_PERCENT[at + 1];
-    return [at + 1, end === undefined ? `${start}${NBSP}% or more` : `${start} to ${end}${NBSP}%`];
-  });
 }
 
 /** A score for reading: three significant digits, with a real minus sign. */
@@ -75,54 +65,41 @@ export function greatest(values: ArrayLike<number>): number {
   return most;
 }
 
-/** Where the logarithmic scale of values up to `most` begins: to be stated beside it. */
-export function logFloor(most: number): number {
-  return most > LOG_FLOOR ? LOG_FLOOR : most * LOG_FLOOR;
-}
-
 /** Where on the scale of these values each value stands, from -1 to 1; 0 is nothing, and has no colour. */
 export function toUnit(values: Float32Array | Float64Array, scale: Scale): (value: number) => number {
-  const most = greatest(values);
-  if (most === 0) return () => 0;
-  if (scale === "linear") return (value) => clamped(value / most);
-  if (scale === "log") {
-    const floor = logFloor(most);
-    const width = Math.log(most / floor);
-    return (value) => {
-      const size = Math.abs(value);
-      return size <= floor ? 0 : clamped((Math.sign(value) * Math.log(size / floor)) / width);
-    };
-  }
-  return percentile(values);
+  const size = sizes(values, scale);
+  return (value) => Math.sign(value) * Math.min(1, size(Math.abs(value)));
 }
 
-/** The shade of a position: 0 below one percent of the scale, else its fifth, 1 to 5. */
+function sizes(values: Float32Array | Float64Array, scale: Scale): (size: number) => number {
+  const most = greatest(values) || 1;
+  if (scale === "linear") return (size) => size / most;
+  if (scale === "percentile") return percentile(values);
+  // It begins at half of the smallest value, so that this one is seen.
+  let floor = most;
+  for (const value of values) if (value !== 0) floor = Math.min(floor, Math.abs(value));
+  floor /= 2;
+  return (size) => Math.max(0, Math.log(size / floor) / Math.log(most / floor));
+}
+
+/** The shade of a position: the fifth of the scale in which it lies, 1 to 5; 0 of nothing. */
 export function stepAt(position: number): number {
-  const size = Math.abs(position);
-  return size < 0.01 ? 0 : Math.min(5, 1 + Math.floor(5 * size));
-}
-
-function clamped(position: number): number {
-  return Math.min(1, Math.max(-1, position));
+  return Math.ceil(5 * Math.abs(position));
 }
 
 const BINS = 1 << 15;
 
 /** How many of the values that are not 0 are no greater: by a histogram in which neighbours are 0.8 % apart. */
-function percentile(values: Float32Array | Float64Array): (value: number) => number {
+function percentile(values: Float32Array | Float64Array): (size: number) => number {
   const one = new Float32Array(1);
   const bits = new Uint32Array(one.buffer);
-  const bin = (value: number) => {
-    one[0] = Math.abs(value);
+  const bin = (size: number) => {
+    one[0] = size;
     return bits[0]! >>> 16; // exponent, and 7 bits of the significand
   };
   const counts = new Float64Array(BINS);
-  let all = 0;
-  for (let at = 0; at < values.length; at++) {
-    if (values[at] === 0) continue;
-    counts[bin(values[at]!)]!++;
-    all++;
-  }
+  for (const value of values) if (value !== 0) counts[bin(Math.abs(value))]!++;
   for (let at = 1; at < BINS; at++) counts[at]! += counts[at - 1]!;
-  return (value) => (value === 0 ? 0 : (Math.sign(value) * counts[bin(value)]!) / all);
+  const all = counts[BINS - 1] || 1;
+  return (size) => counts[bin(size)]! / all;
 }

@@ -4,16 +4,29 @@
 import type { Elsewhere, ElsewherePart, Scores } from "./schema.js";
 
 /** What one target, or any stretch of the output, received. */
-export interface Evidence {
+export interface Received {
   /** One score for each segment, in the unit of the method. */
   row: Float32Array;
   /** What fell outside every segment; null where the method does not measure it. */
   elsewhere: Elsewhere | null;
-  stderr: Float32Array | null;
+}
+
+/** And what else is known of that. */
+export interface Evidence extends Received {
+  stderr?: Float32Array | null;
   /** What removing one segment alone did, where that was tried. */
-  alone: ReadonlyMap<number, number>;
+  alone?: (segment: number) => number | undefined;
   /** Of how many segments the score is not known. */
-  unmeasured: number;
+  unmeasured?: number;
+}
+
+/** The mean of what fell outside, in several rows. */
+export function meanOf(all: readonly Elsewhere[]): Elsewhere {
+  const mean: Record<string, number> = {};
+  for (const own of all) {
+    for (const [part, value] of Object.entries(own)) mean[part] = (mean[part] ?? 0) + value / all.length;
+  }
+  return mean as Elsewhere;
 }
 
 /** Parts of elsewhere as shares, largest first. */
@@ -38,41 +51,36 @@ export interface MaskedShares {
   left: Parts;
 }
 
+export function isMasked(part: string, { maskSink, maskSpecial }: Omit<Masking, "renormalised">): boolean {
+  return (part === "sink" && maskSink) || (part === "special" && maskSpecial);
+}
+
 /** The shares of what is shown where the sink, or special tokens, are left out. */
-export function maskedShares({ row, elsewhere }: Evidence, scores: Scores, masking: Masking): MaskedShares {
-  const isLeft = (part: string) => (part === "sink" && masking.maskSink) || (part === "special" && masking.maskSpecial);
+export function maskedShares({ row, elsewhere }: Received, scores: Scores, masking: Masking): MaskedShares {
   const parts = Object.entries(elsewhere ?? {}).filter(([part]) => part !== "total");
-  const hidden = parts.reduce((sum, [part, value]) => sum + (isLeft(part) ? value : 0), 0);
+  const hidden = parts.reduce((sum, [part, value]) => sum + (isMasked(part, masking) ? value : 0), 0);
   const total = elsewhere?.total ?? 0;
   // Nothing counts below zero or the noise floor, and every claim alike.
   const floor = Math.fround(scores.noise_floor ?? 0);
-  const shares = new Float64Array(row.length);
-  let sum = 0;
-  for (let at = 0; at < row.length; at++) {
-    const value = row[at]!;
-    if (value > 0 && value >= floor) sum += shares[at] = scores.unit === "claim" ? 1 : value;
-  }
+  const credit = (value: number) => (value > 0 && value >= floor ? (scores.unit === "claim" ? 1 : value) : 0);
+  const sum = row.reduce((sum, value) => sum + credit(value), 0);
   const all = sum + Math.max(total, 0);
   const whole = masking.renormalised ? sum + Math.max(total - hidden, 0) : all;
   const masked = all > 0 ? hidden / all : 0;
-  if (whole > 0) for (let at = 0; at < shares.length; at++) shares[at]! /= whole;
+  const shares = Float64Array.from(row, (value) => credit(value) / (whole || 1));
+  /** By what a score below zero is divided. */
+  const size = whole > 0 ? whole : row.reduce((sum, value) => sum + Math.abs(value), 0);
   const partsOf = (own: boolean, whole: number) =>
     (whole > 0 ? parts : [])
-      .filter(([part, value]) => value !== 0 && isLeft(part) === own)
+      .filter(([part, value]) => value !== 0 && isMasked(part, masking) === own)
       .map(([part, value]) => [part as ElsewherePart, value / whole] as const)
       .sort(([, one], [, other]) => Math.abs(other) - Math.abs(one));
   return {
     shares,
-    signed: scores.signed ? against(row, shares, floor, whole) : shares,
+    signed: shares.map((share, at) => (scores.signed && row[at]! < -floor ? row[at]! / size : share)),
     elsewhere: whole > 0 ? Math.min(1, Math.max(0, 1 - sum / whole - (masking.renormalised ? 0 : masked))) : 1,
     parts: partsOf(false, whole),
     masked,
     left: partsOf(true, all),
   };
-}
-
-/** The shares, and of what scores below zero what would be its share. */
-function against(row: Float32Array, shares: Float64Array, floor: number, whole: number): Float64Array {
-  const size = whole > 0 ? whole : row.reduce((sum, score) => sum + Math.abs(score), 0);
-  return shares.map((share, at) => (row[at]! < -floor ? row[at]! / size : share));
 }

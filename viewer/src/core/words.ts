@@ -1,34 +1,21 @@
-// Where the words of a text are, so that the tokens of a word can be shown as one. codePoints are code points.
+// Where the words of a text are, so that the tokens of a word can be shown as one.
 
-import { BLANKS, codePoints, type Span } from "./text.js";
+import { codePoints, INK, type Span } from "./text.js";
 
 /** Scripts that put no blanks between words. */
 const UNSPACED = /[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Thai}\p{sc=Lao}\p{sc=Khmer}\p{sc=Myanmar}]/u;
 
-/** What stands between blanks; in scripts without them, what the browser takes for words. */
+/** What stands between blanks; in scripts without them, what the browser takes for words. In code points. */
 export function wordsOf(text: string): Span[] {
   const point = codePoints(text);
-  const spans: Span[] = [];
-  const add = (start: number, end: number) => spans.push([point(start), point(end)]);
-  const run = (start: number, end: number) => {
-    if (end <= start) return;
-    let from = start;
-    if (UNSPACED.test(text.slice(start, end))) {
-      const words = new Intl.Segmenter(undefined, { granularity: "word" }).segment(text.slice(start, end));
-      for (const { index, isWordLike } of words) {
+  return Array.from(text.matchAll(INK)).flatMap(({ index, 0: run }) => {
+    const starts = new Set([0]);
+    if (UNSPACED.test(run)) {
+      for (const word of new Intl.Segmenter(undefined, { granularity: "word" }).segment(run)) {
         // Punctuation stays with what it follows.
-        if (isWordLike !== true || start + index === from) continue;
-        add(from, start + index);
-        from = start + index;
+        if (word.isWordLike) starts.add(word.index);
       }
     }
-    add(from, end);
-  };
-  let at = 0;
-  for (const blank of text.matchAll(BLANKS)) {
-    run(at, blank.index);
-    at = blank.index + blank[0].length;
-  }
-  run(at, text.length);
-  return spans;
+    return [...starts].map((start, at, all): Span => [point(index + start), point(index + (all[at + 1] ?? run.length))]);
+  });
 }

@@ -27,7 +27,7 @@ async function start(place: HTMLElement): Promise<void> {
       retrieval: retrieval === null ? null : JSON.parse(retrieval),
       fetchHead,
     };
-    await mount(document, place, given, { address: alone });
+    await mount(document, place, given, { address: alone ? [] : undefined });
     // Keys belong to the viewer, and here nothing else could want them.
     if (alone) (place.firstElementChild as HTMLElement | null)?.focus({ preventScroll: true });
   } catch (error) {

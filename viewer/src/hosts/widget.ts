@@ -1,7 +1,6 @@
 // The notebook's widget: anywidget calls `render` with a model that speaks with the kernel. The explanation is a
 // trait; the weights of heads stay in the kernel until they are looked at (see whence.explain.render.widget).
 
-import { type ReadonlySignal, signal as createSignal } from "@preact/signals-core";
 import type { FetchHead, Given } from "../core/model.js";
 import { mount } from "../ui/mount.js";
 
@@ -33,7 +32,8 @@ async function render({ model, el }: { model: AnyModel; el: HTMLElement }): Prom
     explanation: JSON.parse(model.get("explanation")),
     fetchHead: asksKernel(model, end.signal),
   };
-  const unmount = await mount(root, place, given, { dark: darkness(end.signal) });
+  followScheme(place, end.signal);
+  const unmount = await mount(root, place, given);
   return () => {
     end.abort();
     unmount();
@@ -53,7 +53,7 @@ function keepKeys(el: HTMLElement, signal: AbortSignal): void {
 }
 
 /** Dark as the notebook says: JupyterLab and VS Code mark their body, Colab its html; others follow the browser. */
-function darkness(signal: AbortSignal): ReadonlySignal<boolean> {
+function followScheme(place: HTMLElement, signal: AbortSignal): void {
   const preferred = matchMedia("(prefers-color-scheme: dark)");
   const isDark = () => {
     const { jpThemeLight, vscodeThemeKind } = document.body.dataset;
@@ -61,15 +61,14 @@ function darkness(signal: AbortSignal): ReadonlySignal<boolean> {
     if (vscodeThemeKind !== undefined) return !vscodeThemeKind.includes("light");
     return document.documentElement.getAttribute("theme") === "dark" || preferred.matches;
   };
-  const dark = createSignal(isDark());
-  const follow = () => (dark.value = isDark());
+  const follow = () => (place.style.colorScheme = isDark() ? "dark" : "light");
+  follow();
   const observer = new MutationObserver(follow);
   for (const marked of [document.documentElement, document.body]) {
     observer.observe(marked, { attributeFilter: ["data-jp-theme-light", "data-vscode-theme-kind", "theme"] });
   }
   signal.addEventListener("abort", () => observer.disconnect());
   preferred.addEventListener("change", follow, { signal });
-  return dark;
 }
 
 function asksKernel(model: AnyModel, signal: AbortSignal): FetchHead {

@@ -4,27 +4,34 @@ import { ProblemBox } from "./problem.js";
 import { Done } from "./done.js";
 import { PriceBox } from "./price.js";
 import { Running } from "./running.js";
+import { Problem } from "./service.js";
 import { Settings } from "./settings.js";
 import { Sources } from "./sources.js";
+import { Wanted } from "./wanted.js";
 import type { Page } from "./work.js";
 
 export function App({ page }: { page: Page }) {
-  const work = page.work.value;
-  const done = work.stage === "done";
+  const shown = page.shown.value;
+  const explanation = shown === "fetching" || shown instanceof Problem ? null : shown;
   return (
     <>
-      <div class="whence page" hidden={done}>
+      <div class="whence page" hidden={explanation !== null}>
         <header>
           <h1>Whence</h1>
-          <p>A model reads a record and writes; this page shows which passages stand behind each part of what it wrote.</p>
+          <p>
+            A model reads a record and writes; this page shows which passages each part of what it wrote can be traced to. It
+            does not show why the model wrote it.
+          </p>
         </header>
         <main>
           {page.needsKey.value && <Key page={page} />}
           {page.fault.value !== null && <Fault page={page} problem={page.fault.value} />}
-          {page.form.models.value !== null && <Question page={page} />}
+          <Wanted page={page} />
+          {/* Hidden and not taken away: what was typed, and where, is still there on the way back. */}
+          <div hidden={shown !== null}>{page.form.models.value !== null && <Question page={page} />}</div>
         </main>
       </div>
-      {done && <Done page={page} explanation={work.explanation} />}
+      {explanation !== null && <Done page={page} explanation={explanation} />}
     </>
   );
 }
@@ -77,7 +84,8 @@ function Key({ page }: { page: Page }) {
     <section aria-labelledby="key-heading" class="key">
       <h2 id="key-heading">API key</h2>
       <label>
-        This server answers those who have a key. This page keeps it in memory until it is closed, and nowhere else.
+        This server answers those who have a key. This page keeps it in memory until it is closed or
+        reloaded, and nowhere else.
         {/* No password field: a browser would offer to keep what is typed there. */}
         <input
           type="text"
@@ -85,7 +93,7 @@ function Key({ page }: { page: Page }) {
           spellcheck={false}
           onChange={(event) => {
             page.key.value = event.currentTarget.value;
-            void page.loadModels();
+            void page.start();
           }}
         />
       </label>
@@ -93,13 +101,13 @@ function Key({ page }: { page: Page }) {
   );
 }
 
-function Fault({ page, problem }: { page: Page; problem: NonNullable<Page["fault"]["value"]> }) {
+function Fault({ page, problem }: { page: Page; problem: Problem }) {
   // Before any key was typed, the field for it says enough.
   if (problem.status === 401 && page.key.value === "") return null;
   return (
     <>
       <ProblemBox problem={problem} alert />
-      <button type="button" onClick={() => void page.loadModels()}>
+      <button type="button" onClick={() => void page.start()}>
         Try again
       </button>
     </>

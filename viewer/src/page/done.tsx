@@ -5,6 +5,7 @@ import { useEffect, useRef } from "preact/hooks";
 import type { Explanation } from "../core/schema.js";
 import { adopt } from "../ui/adopt.js";
 import { download } from "../ui/download.js";
+import { prefixOf } from "./address.js";
 import { ProblemBox } from "./problem.js";
 import type { Problem } from "./service.js";
 import stageStyles from "./stage.css";
@@ -22,10 +23,6 @@ export function Done({ page, explanation }: { page: Page; explanation: Explanati
     fault.value = null;
     back.current?.focus();
     scrollTo(0, 0);
-    // The browser's own "back" leads to the question, too, and not away from what was typed.
-    history.pushState({ explanation: explanation.id }, "");
-    addEventListener("popstate", page.back);
-    return () => removeEventListener("popstate", page.back);
   }, [explanation]);
   const saves = (kind: "json" | "html") => () => {
     fault.value = null;
@@ -34,7 +31,7 @@ export function Done({ page, explanation }: { page: Page; explanation: Explanati
   return (
     <div class="whence page shown">
       <nav class="bar" aria-label="This explanation">
-        <button type="button" ref={back} onClick={() => history.back()}>
+        <button type="button" ref={back} onClick={page.back}>
           Back to the question
         </button>
         <span class="grow" />
@@ -59,9 +56,11 @@ function Viewer({ page, explanation }: { page: Page; explanation: Explanation })
     const host = stage.current.appendChild(document.createElement("div"));
     const root = host.attachShadow({ mode: "open" });
     const place = root.appendChild(document.createElement("div"));
-    const fetchHead = (block: string, layer: number, head: number) => page.service.head(explanation.id, block, layer, head);
+    const { id } = explanation;
+    const fetchHead = (block: string, layer: number, head: number) => page.service.head(id, block, layer, head);
+    const options = { address: prefixOf(id) };
     const module: Promise<Module> = import(VIEWER);
-    const mounted = module.then(({ mount }) => mount(root, place, { explanation, fetchHead }));
+    const mounted = module.then(({ mount }) => mount(root, place, { explanation, fetchHead }, options));
     mounted.then(
       () => adopt(root, stageStyles),
       (error: unknown) => (fault.value = asProblem(error)),

@@ -12,12 +12,19 @@ export interface Draft {
 
 export const SEGMENTS = ["sentence", "word", "token", "paragraph", "source"] as const;
 export const TARGETS = ["sentence", "word", "token", "whole"] as const;
+/** The service takes no larger limit. */
+const MOST_CALLS = 2 ** 31 - 1;
+
+/** A name with _ for what may not stand in a source's name: the rule, and the sign, of whence.providers.prompt. */
+export function usableName(name: string): string {
+  return name.replace(/["<>\p{Cc}\p{Cs}\p{Zl}\p{Zp}]/gu, "_");
+}
 
 export type Form = ReturnType<typeof createForm>;
 
 export function createForm() {
   let drafts = 0;
-  const draft = (name = "", text = ""): Draft => ({ id: drafts++, name: signal(name), text: signal(text) });
+  const draft = (name = "", text = ""): Draft => ({ id: drafts++, name: signal(usableName(name)), text: signal(text) });
   const sources = signal<readonly Draft[]>([draft()]);
   const prompt = signal("");
   const output = signal("");
@@ -42,13 +49,19 @@ export function createForm() {
     return methods.value.filter((name) => known?.includes(name) ?? true);
   });
 
-  /** What the service is to be asked; null while something is missing. */
+  /** The most calls that are allowed: null for any number, undefined while what is typed is no limit. */
+  const limit = computed(() => {
+    const typed = calls.value.trim();
+    if (typed === "") return null;
+    return /^\d+$/.test(typed) && Number(typed) <= MOST_CALLS ? Number(typed) : undefined;
+  });
+
+  /** What the service is to be asked; null while something is missing, or is nothing to ask with. */
   const request = computed<Request | null>(() => {
     const given = sources.value
       .map(({ name, text }) => ({ text: text.value, name: name.value.trim() }))
       .filter(({ text }) => text.trim() !== "");
-    if (model.value === null || prompt.value.trim() === "" || given.length === 0) return null;
-    const limit = Number(calls.value);
+    if (model.value === null || prompt.value.trim() === "" || given.length === 0 || limit.value === undefined) return null;
     return {
       model: model.value.name,
       prompt: prompt.value,
@@ -59,13 +72,13 @@ export function createForm() {
       target_by: targetBy.value,
       detail: detail.value,
       attention: attention.value && showsAttention.value,
-      budget: calls.value !== "" && Number.isInteger(limit) && limit >= 0 ? { calls: limit } : null,
+      budget: limit.value === null ? null : { calls: limit.value },
     };
   });
 
   return {
     ...{ sources, prompt, output, models, chosenModel, segmentBy, targetBy, detail, attention, calls },
-    ...{ model, showsAttention, chosenMethods, request },
+    ...{ model, showsAttention, chosenMethods, limit, request },
 
     /** Put texts among the sources, in place of drafts that are still empty. */
     add(texts: readonly { name: string; text: string }[]): void {

@@ -1,6 +1,7 @@
 // What the explanation of what is typed would cost at most.
 
 import { visible } from "../core/text.js";
+import type { Form } from "./form.js";
 import { ProblemBox } from "./problem.js";
 import { type Plan, Problem } from "./service.js";
 import { counted } from "./words.js";
@@ -13,12 +14,16 @@ export function PriceBox({ page }: { page: Page }) {
   return (
     <section aria-labelledby="price-heading" class="price">
       <h2 id="price-heading">Price</h2>
-      {price === null && <p class="quiet">{page.form.request.value === null ? "Needs a record and a task." : "…"}</p>}
+      {price === null && <p class="quiet">{page.form.request.value === null ? missing(page.form) : "…"}</p>}
       {price === "asking" && <p class="quiet">The server is asked …</p>}
       {price instanceof Problem && (saidBelow ? <p class="quiet">None: see below.</p> : <ProblemBox problem={price} />)}
       {price !== null && price !== "asking" && !(price instanceof Problem) && <PlanBox plan={price} />}
     </section>
   );
+}
+
+function missing({ limit }: Form): string {
+  return limit.value === undefined ? "Needs another limit of calls, or none." : "Needs a record and a task.";
 }
 
 function PlanBox({ plan }: { plan: Plan }) {

@@ -11,13 +11,14 @@ export function Running({ page }: { page: Page }) {
   const running = work.stage === "running";
   const start = useRef<HTMLButtonElement>(null);
   const stop = useRef<HTMLButtonElement>(null);
-  const before = useRef(work.stage);
+  const stage = page.shown.value === null ? work.stage : "elsewhere";
+  const before = useRef(stage);
   useEffect(() => {
     // What was pressed is gone: what stands in its place has the focus.
     if (running) stop.current?.focus();
-    else if (before.current !== work.stage && work.stage !== "done") start.current?.focus();
-    before.current = work.stage;
-  }, [work.stage]);
+    else if (before.current !== stage) start.current?.focus();
+    before.current = stage;
+  }, [stage]);
   return (
     <section aria-label="Explain" class="running">
       {running ? (

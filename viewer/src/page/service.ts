@@ -131,13 +131,16 @@ export function connect(key: () => string) {
       throw cutOff();
     },
 
+    /** An explanation that is still kept, as it was answered. */
+    kept: async (id: string, signal: AbortSignal): Promise<Explanation> => (await ask(`v1/explanations/${id}`, { signal })).json(),
+
     /** The weights of one head, as the viewer takes them. */
     async head(id: string, block: string, layer: number, head: number): Promise<string | null> {
       const response = await ask(`v1/explanations/${id}/attention/${block}/${layer}/${head}`);
       return (await response.json()).head.values;
     },
 
-    /** An explanation that is still kept, with all that belongs to it. */
+    /** The same with all that belongs to it, to be saved. */
     async file(id: string, kind: "json" | "html"): Promise<Blob> {
       const path = kind === "json" ? `${id}?attention=all` : `${id}.html?interactive=true`;
       return (await ask(`v1/explanations/${path}`, { accept: "*/*" })).blob();

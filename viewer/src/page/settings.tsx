@@ -8,6 +8,7 @@ import type { Page } from "./work.js";
 export function Settings({ page }: { page: Page }) {
   const { form } = page;
   const model = form.model.value;
+  const wrong = form.limit.value === undefined;
   return (
     <section aria-labelledby="settings-heading">
       <h2 id="settings-heading">Model and method</h2>
@@ -30,15 +31,25 @@ export function Settings({ page }: { page: Page }) {
         <Unit label="Explain each" of={form.targetBy} units={TARGETS} />
         <label>
           Calls, at most
+          {/* No number field: of what it cannot read it says that it is empty, which here is no limit. */}
           <input
-            type="number"
-            min="0"
-            step="1"
+            type="text"
+            inputmode="numeric"
+            autocomplete="off"
             placeholder="no limit"
+            aria-invalid={wrong}
+            aria-describedby={wrong ? "calls-fault" : undefined}
             value={form.calls.value}
             onInput={(event) => (form.calls.value = event.currentTarget.value)}
           />
         </label>
+      </div>
+      <div aria-live="polite">
+        {wrong && (
+          <p class="fault" id="calls-fault">
+            “Calls, at most” needs a whole number, such as 100, or nothing at all for no limit.
+          </p>
+        )}
       </div>
       <Switch label="Keep the level of tokens, to look closer at any word" of={form.detail} />
       <Switch

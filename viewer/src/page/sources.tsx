@@ -3,7 +3,7 @@
 import { signal } from "@preact/signals-core";
 import { useEffect } from "preact/hooks";
 import { visible } from "../core/text.js";
-import type { Draft, Form } from "./form.js";
+import { type Draft, type Form, usableName } from "./form.js";
 
 /** A browser reads no more of a file than it can show in a text field. */
 const LARGEST_FILE_BYTES = 32 << 20;
@@ -50,7 +50,7 @@ function Source({ draft, number, remove }: { draft: Draft; number: number; remov
           lang=""
           autocomplete="off"
           value={draft.name.value}
-          onInput={(event) => (draft.name.value = event.currentTarget.value)}
+          onInput={(event) => (draft.name.value = usableName(event.currentTarget.value))}
         />
         {remove !== null && (
           <button type="button" aria-label={`Remove source ${number}`} onClick={remove}>
@@ -107,6 +107,7 @@ async function take(form: Form, files: readonly File[]): Promise<void> {
 async function textOf(file: File): Promise<string | null> {
   if (file.size > LARGEST_FILE_BYTES) return null;
   try {
+    // The mark of byte order that may begin a file is dropped: it says how the text is written, and is none of it.
     return new TextDecoder("utf-8", { fatal: true }).decode(await file.arrayBuffer());
   } catch {
     return null;

@@ -14,5 +14,6 @@ export function startPage(body: HTMLElement): void {
   const place = body.appendChild(document.createElement("div"));
   page.keepPrice();
   draw(() => <App page={page} />, place);
-  void page.loadModels().finally(() => (document.documentElement.dataset["ready"] = ""));
+  addEventListener("popstate", () => void page.follow());
+  void page.start().finally(() => (document.documentElement.dataset["ready"] = ""));
 }

@@ -2,6 +2,7 @@
 
 import { effect, signal } from "@preact/signals-core";
 import type { Explanation } from "../core/schema.js";
+import { addressed, stepTo } from "./address.js";
 import { createForm } from "./form.js";
 import { connect, type Plan, Problem, type Request, type Step } from "./service.js";
 
@@ -12,8 +13,10 @@ export type Work =
   | { stage: "typing" }
   | { stage: "running"; step: Step | null }
   | { stage: "failed"; problem: Problem }
-  | { stage: "cancelled" }
-  | { stage: "done"; explanation: Explanation };
+  | { stage: "cancelled" };
+
+/** In place of the question, what the address names: being fetched, there, or why it is not. */
+export type Shown = null | "fetching" | Explanation | Problem;
 
 /** Typing rests that long before the price is asked for. */
 const REST_MS = 400;
@@ -31,6 +34,10 @@ export function createPage() {
   const price = signal<Price>(null);
   const work = signal<Work>({ stage: "typing" });
   let running: AbortController | null = null;
+  const shown = signal<Shown>(null);
+  /** The last explanation that was shown. */
+  let remembered: Explanation | null = null;
+  let abortFetching = () => {};
 
   function problemOf(error: unknown): Problem {
     const problem = asProblem(error);
@@ -45,6 +52,29 @@ export function createPage() {
     } catch (error) {
       fault.value = problemOf(error);
     }
+  }
+
+  /** Show what the address names. */
+  async function follow(): Promise<void> {
+    abortFetching();
+    const id = addressed();
+    if (id === null || id === remembered?.id) {
+      shown.value = id === null ? null : remembered;
+      return;
+    }
+    const own = new AbortController();
+    abortFetching = () => own.abort();
+    shown.value = "fetching";
+    const found = await service.kept(id, own.signal).catch(problemOf);
+    if (own.signal.aborted) return;
+    if (!(found instanceof Problem)) remembered = found;
+    shown.value = found;
+  }
+
+  /** Take a step in the browser's history, and show what is there. */
+  function go(id: string | null): void {
+    stepTo(id);
+    void follow();
   }
 
   async function chooseModel(name: string): Promise<void> {
@@ -95,7 +125,9 @@ export function createPage() {
       const explanation = await service.explain(request, own.signal, (step) => {
         work.value = { stage: "running", step };
       });
-      work.value = { stage: "done", explanation };
+      remembered = explanation;
+      go(explanation.id);
+      work.value = { stage: "typing" };
     } catch (error) {
       work.value = own.signal.aborted ? { stage: "cancelled" } : { stage: "failed", problem: problemOf(error) };
     } finally {
@@ -104,10 +136,13 @@ export function createPage() {
   }
 
   return {
-    ...{ form, service, key, needsKey, fault, price, work, loadModels, chooseModel, keepPrice, run },
+    ...{ form, service, key, needsKey, fault, price, work, shown, loadModels, follow, chooseModel, keepPrice, run },
+    /** Begin, or go on with what the want of a key has stopped. */
+    start: async (): Promise<void> => void (await Promise.all([loadModels(), follow()])),
     /** Leave the service: it stops within a call. */
     cancel: (): void => running?.abort(),
-    back: (): void => void (work.value = { stage: "typing" }),
+    /** To the question, with what was typed. */
+    back: (): void => go(null),
   };
 }
 

@@ -1,41 +1,36 @@
 // The state in the address, after its #: what is damaged there is ignored. What was searched for stays out, for
 // it may be a patient's name, and addresses are kept in histories.
 
+import { batch, effect, type Signal } from "@preact/signals-core";
 import type { Loaded } from "../core/model.js";
 import { SCALES } from "../core/scale.js";
-import { batch, effect, type Signal } from "@preact/signals-core";
 import { type Choice, PICTURES, type State, VIEWS } from "./state.js";
-
-interface Field {
-  readonly name: string;
-  /** The value as text; null for the usual one, which is not written. */
-  written(): string | null;
-  /** Take the value that a text stands for; the usual one for null and for nonsense. */
-  take(text: string | null): void;
-}
 
 /** Fields whose change is a step that the browser's "back" undoes. */
 const STEPS = ["view", "result", "chosen"];
 
-/** Keep the state in the address, and follow it. The answer ends this. */
-export function keepAddress(state: State, loaded: Loaded): () => void {
+/** What stands first in the address and is the host's, such as which explanation this is. */
+export type Prefix = readonly [name: string, value: string][];
+
+/** Keep the state in the address, and follow it, as long as the prefix is there. The answer ends this. */
+export function keepAddress(state: State, loaded: Loaded, prefix: Prefix): () => void {
   const all = fields(state, loaded);
+  const told = () => new URLSearchParams(location.hash.slice(1));
+  const here = () => prefix.every(([name, value]) => told().get(name) === value);
+  /** The fields that have not their usual value. */
+  const written = () => all.flatMap(({ name, of, usual }): Prefix => (textOf(of.value) === usual ? [] : [[name, textOf(of.value)]]));
   const write = (step: boolean) => {
-    const now = all.flatMap((field): [string, string][] => {
-      const text = field.written();
-      return text === null ? [] : [[field.name, text]];
-    });
-    const hash = new URLSearchParams(now).toString();
-    if (hash !== location.hash.slice(1)) {
+    const hash = new URLSearchParams([...prefix, ...written()]).toString();
+    if (here() && hash !== location.hash.slice(1)) {
       history[step ? "pushState" : "replaceState"](null, "", hash === "" ? location.pathname + location.search : `#${hash}`);
     }
   };
-  const steps = () => String(all.flatMap((field) => (STEPS.includes(field.name) ? [field.written()] : [])));
+  const steps = () => String(written().filter(([name]) => STEPS.includes(name)));
   let before: string | null = null;
   const restore = () => {
-    const told = new URLSearchParams(location.hash.slice(1));
+    if (!here()) return;
     before = null;
-    batch(() => all.forEach((field) => field.take(told.get(field.name))));
+    batch(() => all.forEach(({ name, take }) => take(told().get(name))));
     write(false);
     before = steps();
   };
@@ -52,36 +47,40 @@ export function keepAddress(state: State, loaded: Loaded): () => void {
   };
 }
 
-function fields(state: State, loaded: Loaded): Field[] {
-  const field = <T>(name: string, of: Signal<T>, read: (text: string) => T | undefined): Field => {
+function fields(state: State, { results, targets, segments, output, explanation }: Loaded) {
+  /** A signal, and how its value is read from a text; the usual value stands for nonsense, and is not written. */
+  const field = <T>(name: string, of: Signal<T>, read: (text: string) => T | undefined) => {
     const usual = of.peek();
-    return {
-      name,
-      written: () => (textOf(of.value) === textOf(usual) ? null : textOf(of.value)),
-      take(text) {
-        const value = (text === null ? undefined : read(text)) ?? usual;
-        if (textOf(of.peek()) !== textOf(value)) of.value = value;
-      },
+    const take = (text: string | null) => {
+      const value = (text === null ? undefined : read(text)) ?? usual;
+      if (textOf(of.peek()) !== textOf(value)) of.value = value;
     };
+    return { name, of, take, usual: textOf(usual) };
   };
-  const among = <T>(values: readonly T[]) => (text: string) => values.find((value) => textOf(value) === text);
-  const below = (count: number) => (text: string) => (/^\d{1,7}$/.test(text) && +text < count ? +text : undefined);
-  const indices = (text: string) => {
-    const found = text === "all" ? [] : text.split(".").map(below(10_000));
-    return found.every((index) => index !== undefined) ? found : undefined;
+  const among = <T>(values: Iterable<T>) => {
+    const all = [...values];
+    return (text: string) => all.find((value) => textOf(value) === text);
   };
+  const indices = (text: string) => (text === "all" ? [] : /^\d{1,4}(\.\d{1,4})*$/.test(text) ? text.split(".").map(Number) : undefined);
   const yesOrNo = among([true, false]);
+  const choice = (text: string): Choice | undefined => {
+    const [, kind, first, last] = /^([a-z]*)-?(\d{1,7})(?:-(\d{1,7}))?$/.exec(text) ?? [];
+    const [start, end] = [Number(first), Number(last)];
+    if (kind === "" && start < end && end <= output.length) return { kind: "stretch", start, end };
+    const count = { target: targets, segment: segments }[kind ?? ""]?.length ?? 0;
+    return last === undefined && start < count ? { kind: kind as "target" | "segment", index: start } : undefined;
+  };
   return [
     field("view", state.view, among(VIEWS)),
-    field("result", state.result, below(loaded.results.length)),
-    field("chosen", state.choice, (text) => readChoice(text, loaded)),
+    field("result", state.result, among(results.keys())),
+    field("chosen", state.choice, choice),
     field("scale", state.scale, among(SCALES)),
     field("mask-sink", state.maskSink, yesOrNo),
     field("mask-special", state.maskSpecial, yesOrNo),
     field("renormalised", state.renormalised, yesOrNo),
     field("words", state.merged, yesOrNo),
     field("picture", state.picture, among(PICTURES)),
-    field("block", state.block, below(loaded.explanation.attention?.length ?? 0)),
+    field("block", state.block, among((explanation.attention ?? []).keys())),
     field("layers", state.layers, indices),
     field("heads", state.heads, indices),
   ];
@@ -94,14 +93,4 @@ function textOf(value: unknown): string {
   if (typeof value !== "object" || value === null) return String(value);
   const { kind, index, start, end } = value as { kind: string; index?: number; start?: number; end?: number };
   return kind === "stretch" ? `${start}-${end}` : `${kind}-${index}`;
-}
-
-function readChoice(text: string, { targets, segments, output }: Loaded): Choice | undefined {
-  const [, kind, first, end] = /^(?:(target|segment)-|(?=\d+-))(\d{1,7})(?:-(\d{1,7}))?$/.exec(text) ?? [];
-  const index = Number(first);
-  if ((kind === "target" || kind === "segment") && end === undefined) {
-    return index < (kind === "target" ? targets : segments).length ? { kind, index } : undefined;
-  }
-  const stretch = { kind: "stretch", start: index, end: Number(end) } as const;
-  return kind === undefined && index < stretch.end && stretch.end <= output.length ? stretch : undefined;
 }

@@ -1,8 +1,9 @@
 // The viewer as a whole: what must always be in sight, the views, and what they have in common.
 
-import { useRef } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import { HeadsView } from "../views/heads/index.js";
 import { HeatmapView } from "../views/heatmap/index.js";
+import { walk } from "../views/heatmap/pickers.js";
 import { RecordView } from "../views/record/index.js";
 import { SourcesView } from "../views/sources/index.js";
 import { choose } from "./chosen.js";
@@ -45,12 +46,21 @@ export function App() {
     },
   };
   VIEWS.forEach((view, at) => (letters[at + 1] = () => show(view)));
+  const byKey = useRef(false);
+  useEffect(() => {
+    // What had the focus may be gone with its view: then the keys would be nobody's.
+    if (byKey.current && frame.current?.contains((root as DocumentOrShadowRoot).activeElement) === false) frame.current.focus();
+    byKey.current = false;
+  }, [state.view.value, state.result.value]);
   const pressed = (event: KeyboardEvent) => {
     const { key, target, defaultPrevented, ctrlKey, metaKey, altKey } = event;
     if (defaultPrevented || ctrlKey || metaKey || altKey) return;
     if ((target as HTMLElement).closest("input:not([type=checkbox]), select, textarea, dialog, .export")) return;
     if (key === "Escape" && state.choice.value !== null) choose(viewer, null);
-    else if (keys.value && Object.hasOwn(letters, key)) letters[key]?.();
+    else if (keys.value && Object.hasOwn(letters, key)) {
+      byKey.current = true;
+      letters[key]?.();
+    }
     else return;
     event.preventDefault();
   };
@@ -82,13 +92,6 @@ export function App() {
 function Tabs({ show }: { show: (view: View | undefined) => void }) {
   const { state } = useViewer();
   const now = state.view.value;
-  const walk = ({ key, currentTarget }: KeyboardEvent & { currentTarget: HTMLElement }) => {
-    const by = { ArrowRight: 1, ArrowLeft: -1 }[key];
-    if (by === undefined) return;
-    const to = (VIEWS.indexOf(now) + by + VIEWS.length) % VIEWS.length;
-    show(VIEWS[to]);
-    currentTarget.querySelectorAll("button")[to]?.focus();
-  };
   return (
     <nav aria-label="Views" onKeyDown={walk}>
       <div role="tablist">
@@ -101,6 +104,7 @@ function Tabs({ show }: { show: (view: View | undefined) => void }) {
             aria-controls={`whence-${view}`}
             tabIndex={now === view ? 0 : -1}
             onClick={() => show(view)}
+            onFocus={() => now !== view && show(view)}
           >
             {SHOWN[view].name}
           </button>

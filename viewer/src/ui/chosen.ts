@@ -42,17 +42,27 @@ export function targetName(loaded: Loaded, target: number): string {
   return loaded.targets[target]?.kind === "whole" ? "the output" : `${noun(loaded)} ${target + 1}`;
 }
 
+/** The target that is chosen, or that holds the beginning of what is. */
+export function targetOf({ targets }: Loaded, choice: Exclude<Choice, null | { kind: "segment" }>): number {
+  if (choice.kind === "target") return choice.index;
+  return Math.max(0, targets.findIndex(({ end }) => choice.start < end));
+}
+
 export function chosenOf(loaded: Loaded, state: State, whole: ReadonlySignal<Whole>): Chosen {
   const choice = state.choice.value;
   const result = state.result.value;
-  const of = (name: string, evidence: Evidence | null): Chosen => {
-    if (evidence === null) return whole.value;
+  const of = (name: string, evidence: Evidence): Chosen => {
     return { name, evidence, masked: loaded.maskedShares(result, evidence, maskingOf(state)) };
   };
-  if (choice?.kind === "target") return of(targetName(loaded, choice.index), loaded.evidence(result, choice.index));
-  if (choice?.kind !== "stretch") return whole.value;
-  const { start, end } = choice;
-  return of(`“${labelled(loaded.output.slice(start, end))}”`, stretch(loaded, result, start, end));
+  if (choice === null || choice.kind === "segment") return whole.value;
+  if (choice.kind === "stretch") {
+    const { start, end } = choice;
+    const own = stretch(loaded, result, start, end);
+    if (own !== null) return of(`“${labelled(loaded.output.slice(start, end))}”`, own);
+  }
+  // Where this result kept no level of tokens, what holds a word is the nearest that it knows.
+  const at = targetOf(loaded, choice);
+  return of(targetName(loaded, at), loaded.evidence(result, at));
 }
 
 /** Choose, or choose nothing if it is chosen already, and tell. */
@@ -97,6 +107,8 @@ export function wholeOf(loaded: Loaded, state: State): Whole {
     elsewhere += own.elsewhere / count;
     masked += own.masked / count;
   });
+  // A mean of shares and of what counts as none is no share: below zero stands only what counted nowhere.
+  for (let at = 0; at < width; at++) if (shares[at]! > 0) signed[at] = shares[at]!;
   const sorted = (of: Map<ElsewherePart, number>) => [...of].sort(([, one], [, other]) => other - one);
   const all = { shares, signed, elsewhere, parts: sorted(parts), masked, left: sorted(left) };
   const name = `the whole output${count > 1 ? ` (mean of its ${count} ${noun(loaded)}s)` : ""}`;

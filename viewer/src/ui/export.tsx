@@ -5,9 +5,10 @@ import { toCsv } from "../core/csv.js";
 import { download } from "./download.js";
 import { type Facts, factsOf, fileName } from "./export/facts.js";
 import { recordExporter } from "./export/record.js";
+import { useSignal } from "./draw.js";
 import { useViewer, type Viewer } from "./viewer.js";
 
-/** How a view is exported. Each gets the facts that belong on it; `csv` and `json` get them written for them. */
+/** How a view is exported. Each gets the facts that belong on it; The table is written as CSV, and as JSON. */
 export interface Exporter {
   /** What it knows of itself better than the menu, or beside it. */
   facts?: () => Facts;
@@ -15,8 +16,8 @@ export interface Exporter {
   svg: (facts: Facts) => string | Promise<string>;
   /** Rows of a table, the first of them its head. */
   csv: () => Row[] | Promise<Row[]>;
-  /** What stands beside the facts. */
-  json: () => object | Promise<object>;
+  /** What JSON has room for besides. */
+  more?: () => object;
 }
 
 export type Row = readonly (string | number)[];
@@ -26,7 +27,14 @@ const FORMATS: Record<string, readonly [string, string, Written]> = {
   png: ["Picture (PNG)", "image/png", ({ png }, facts) => png(facts)],
   svg: ["Picture (SVG)", "image/svg+xml", ({ svg }, facts) => svg(facts)],
   csv: ["Table (CSV)", "text/csv", async ({ csv }, facts) => toCsv([...told(facts), ...(await csv())])],
-  json: ["Data (JSON)", "application/json", async ({ json }, facts) => JSON.stringify({ about: facts, ...(await json()) })],
+  json: [
+    "Data (JSON)",
+    "application/json",
+    async ({ csv, more }, facts) => {
+      const [columns, ...rows] = await csv();
+      return JSON.stringify({ about: facts, columns, rows, ...more?.() });
+    },
+  ],
 };
 
 function told(facts: Facts): Row[] {
@@ -48,6 +56,7 @@ export function useExporter(exporter: Exporter): void {
 export function ExportMenu() {
   const viewer = useViewer();
   const menu = useRef<HTMLDetailsElement>(null);
+  const failed = useSignal("");
   const close = () => {
     if (menu.current === null) return;
     menu.current.open = false;
@@ -55,6 +64,7 @@ export function ExportMenu() {
   };
   const save = async (ending: string, type: string, written: Written) => {
     close();
+    failed.value = "";
     try {
       const exporter = open.get(viewer) ?? recordExporter(viewer);
       const facts = factsOf(viewer, exporter.facts?.() ?? {});
@@ -62,19 +72,22 @@ export function ExportMenu() {
       download(new Blob([await written(exporter, facts)], { type }), name);
       viewer.announce(`Saved as ${name}.`);
     } catch (error) {
-      viewer.announce(`Nothing was saved: ${String(error)}`);
+      failed.value = `Nothing was saved: ${error instanceof Error ? error.message : "it failed"}.`;
     }
   };
   return (
-    <details class="export" ref={menu} onKeyDown={(event) => event.key === "Escape" && close()}>
-      <summary>Export</summary>
-      <div>
-        {Object.entries(FORMATS).map(([ending, [name, type, written]]) => (
-          <button type="button" onClick={() => void save(ending, type, written)}>
-            {name}
-          </button>
-        ))}
-      </div>
-    </details>
+    <>
+      <details class="export" ref={menu} onKeyDown={(event) => event.key === "Escape" && close()}>
+        <summary>Export</summary>
+        <div>
+          {Object.entries(FORMATS).map(([ending, [name, type, written]]) => (
+            <button type="button" onClick={() => void save(ending, type, written)}>
+              {name}
+            </button>
+          ))}
+        </div>
+      </details>
+      <strong role="alert">{failed.value}</strong>
+    </>
   );
 }

@@ -5,20 +5,23 @@ import { percent, quantity } from "../core/scale.js";
 import type { Parts } from "../core/shares.js";
 import { visible } from "../core/text.js";
 import words from "../generated/words.json";
-import { noun } from "./chosen.js";
+import { aboutOf } from "./about.js";
+import { targetOf } from "./chosen.js";
 import { useSignal } from "./draw.js";
 import { Menu } from "./menu.js";
 import { useViewer } from "./viewer.js";
 
 export function Header() {
-  const { loaded, state, announce, root } = useViewer();
+  const viewer = useViewer();
+  const { loaded, state, announce, root } = viewer;
   const { explanation, results } = loaded;
-  const { method, caveats } = loaded.result(state.result.value).told;
+  const { name, family, evidence, caveats, attention } = aboutOf(viewer);
+  const { method } = loaded.result(state.result.value).told;
   const Part = root instanceof Document ? "header" : "div";
   return (
     <Part class="head">
       <div class="title">
-        <h1>{words.titles[method.evidence]}</h1>
+        <h1>{words.titles[evidence]}</h1>
         <p class="quiet">
           <bdi>{visible(explanation.model)}</bdi>
           {explanation.revision !== null && <bdi>, revision {shortRevision(explanation.revision)}</bdi>}, by{" "}
@@ -26,7 +29,7 @@ export function Header() {
         </p>
       </div>
       <div class="method">
-        {results.length > 1 ? (
+        {results.length > 1 && !attention ? (
           <Menu
             label="Method"
             options={results.map(({ key, told }) => `${key} ${visible(told.method.name).slice(0, 80)}`)}
@@ -37,12 +40,12 @@ export function Header() {
             }}
           />
         ) : (
-          <bdi>{visible(method.name)}</bdi>
+          <bdi>{visible(name)}</bdi>
         )}{" "}
-        <span class="quiet">({words.families[method.family]})</span> <strong>{words.evidence[method.evidence]}</strong>
+        <span class="quiet">({words.families[family]})</span> <strong>{words.evidence[evidence]}</strong>
       </div>
       <Caveats caveats={caveats} />
-      <Balance />
+      <Balance of={attention ? method.name : ""} />
     </Part>
   );
 }
@@ -73,15 +76,18 @@ function Caveats({ caveats }: { caveats: readonly string[] }) {
   );
 }
 
-/** How much of the evidence lies in the sources at all, and what else is known of it: shares alone would hide both. */
-function Balance() {
+/**
+ * How much of the evidence lies in the sources at all, and what else is known of it: shares alone would hide both.
+ * `of`: the method whose scores these are, where the view shows something else.
+ */
+function Balance({ of }: { of: string }) {
   const { loaded, state, chosen } = useViewer();
   const { scores, fidelity, groundedness } = loaded.result(state.result.value).told;
   const { name, masked } = chosen.value;
   const { left } = masked;
   const passages = masked.shares.reduce((sum, share) => sum + share, 0);
   const choice = state.choice.value;
-  const target = loaded.targets.length === 1 ? 0 : choice?.kind === "target" ? choice.index : null;
+  const target = choice === null || choice.kind === "segment" ? null : targetOf(loaded, choice);
   const unknown = passages > 0 ? words.elsewhere_unmeasured : words.elsewhere_all;
   const facts = [
     ["Fidelity", measured(fidelity, target)],
@@ -93,6 +99,7 @@ function Balance() {
   return (
     <div class="balance">
       <p>
+        {of && <>By <bdi>{visible(of)}</bdi>: </>}
         Of {state.renormalised.value && left.length > 0 ? "what is shown" : "all evidence"} for <bdi>{name}</bdi>:{" "}
         <strong>{percent(passages)}</strong> in the sources,{" "}
         <strong>{scores.elsewhere !== null || passages === 0 ? percent(masked.elsewhere) : "–"}</strong> elsewhere
@@ -111,7 +118,7 @@ function Balance() {
           <div>
             <dt>{label}:</dt>
             <dd>
-              <bdi>{fact || `stands with each ${noun(loaded)}`}</bdi>
+              <bdi>{fact}</bdi>
             </dd>
           </div>
         ))}
@@ -130,8 +137,7 @@ function shortRevision(revision: string): string {
   return visible(revision.replace(/([^:]{12})[^:]+$/u, "$1…"));
 }
 
-/** A moment to the minute, with its distance from UTC. */
+/** A moment to the minute. */
 function moment(time: string): string {
-  const [, day, minute, zone] = /^(.{10})T(.{5})[^Z+-]*(.*)$/.exec(time) ?? [];
-  return day === undefined ? visible(time) : `${day} ${minute} UTC${zone?.replace(/^Z|\+00:00/, "")}`;
+  return `${new Date(time).toISOString().slice(0, 16).replace("T", " ")} UTC`;
 }

@@ -1,8 +1,8 @@
 // Puts the viewer where a host wants it.
 
-import { computed, effect, type ReadonlySignal, signal } from "@preact/signals-core";
+import { computed, signal } from "@preact/signals-core";
 import { type Given, load } from "../core/model.js";
-import { keepAddress } from "./address.js";
+import { keepAddress, type Prefix } from "./address.js";
 import { adopt } from "./adopt.js";
 import { App } from "./app.js";
 import { chosenOf, wholeOf } from "./chosen.js";
@@ -13,10 +13,11 @@ import { STYLES } from "./styles.js";
 import { type Viewer, ViewerContext } from "./viewer.js";
 
 export interface MountOptions {
-  /** Keep the state in the page's address: where the page is the viewer's own. */
-  address?: boolean;
-  /** Whether the host is dark, where it says so by other means than the browser's preference. */
-  dark?: ReadonlySignal<boolean>;
+  /**
+   * Keep the state in the page's address, where the page is the viewer's own, after this: it is followed, and
+   * written, only where it begins so.
+   */
+  address?: Prefix | undefined;
 }
 
 /** Draw an explanation into `place`, whose styles belong to `root`. Resolves when it is drawn; the answer undoes it. */
@@ -24,24 +25,18 @@ export async function mount(
   root: Document | ShadowRoot,
   place: HTMLElement,
   given: Given,
-  { address = false, dark: dictated }: MountOptions = {},
+  { address }: MountOptions = {},
 ): Promise<() => void> {
   const loaded = await load(given);
   const state = createState();
-  const leaveAddress = address ? keepAddress(state, loaded) : () => {};
+  const leaveAddress = address ? keepAddress(state, loaded, address) : () => {};
   const leaveStyles = STYLES.map((css) => adopt(root, css));
-  const preferred = preference();
-  const dark = dictated ?? preferred.dark;
-  const leaveScheme = effect(() => {
-    if (dictated !== undefined) place.style.setProperty("color-scheme", dictated.value ? "dark" : "light");
-  });
   const told = signal("");
   const whole = computed(() => wholeOf(loaded, state));
   const viewer: Viewer = {
     loaded,
     state,
     root,
-    dark,
     told,
     // The same text again is told again only where it differs.
     announce: (text) => (told.value = text === told.peek() ? `${text}\xa0` : text),
@@ -59,16 +54,6 @@ export async function mount(
   return () => {
     leaveTree();
     leaveAddress();
-    leaveScheme();
-    preferred.leave();
     leaveStyles.forEach((leave) => leave());
   };
-}
-
-function preference() {
-  const asked = matchMedia("(prefers-color-scheme: dark)");
-  const dark = signal(asked.matches);
-  const follow = () => (dark.value = asked.matches);
-  asked.addEventListener("change", follow);
-  return { dark, leave: () => asked.removeEventListener("change", follow) };
 }

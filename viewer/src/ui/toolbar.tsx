@@ -52,6 +52,8 @@ export function useMatch(): (by: number) => void {
     const count = found.value.length;
     if (count === 0) return;
     state.match.value = (state.match.value + by + count) % count;
+    // A list of sources has no words to show it in.
+    if (state.view.value === "sources") state.view.value = "record";
     announce(`Match ${state.match.value + 1} of ${count}`);
   };
 }
@@ -81,7 +83,7 @@ export function Search() {
           if (event.key === "Enter") go(event.shiftKey ? -1 : 1);
         }}
       />{" "}
-      {state.query.value.trim() && <span class="count">{count && `${state.match.value + 1} of `}{count} </span>}
+      {state.query.value.trim() && <span class="count">{count > 0 && `${state.match.value + 1} of `}{count} </span>}
       {arrow("↑", "Previous match", -1)} {arrow("↓", "Next match", 1)}
     </div>
   );

@@ -15,8 +15,6 @@ export interface Viewer {
   announce: (text: string) => void;
   /** Where the viewer was mounted: key handlers, styles and sizes belong to it alone. */
   root: Document | ShadowRoot;
-  /** Whether the ground is dark: canvases draw again when this changes. */
-  dark: ReadonlySignal<boolean>;
   /** What the chosen part of the output rests on, or the whole output where none is chosen. */
   chosen: ReadonlySignal<Chosen>;
   /** What the whole output rests on. */

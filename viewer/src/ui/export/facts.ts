@@ -2,23 +2,26 @@
 
 import { visible } from "../../core/text.js";
 import words from "../../generated/words.json";
+import { aboutOf } from "../about.js";
 import type { Viewer } from "../viewer.js";
 
 /** Names and values, in the order in which they are read. */
 export type Facts = Record<string, string>;
 
 /** The facts of an export, texts of others as they are drawn. `own`: what a view knows better, or beside these. */
-export function factsOf({ loaded, state }: Viewer, own: Facts): Facts {
+export function factsOf(viewer: Viewer, own: Facts): Facts {
+  const { loaded, state } = viewer;
   const { model, provider, revision, created_at } = loaded.explanation;
-  const { method, caveats, scores } = loaded.result(state.result.value).told;
+  const { name: method, evidence, caveats } = aboutOf(viewer);
+  const { scores } = loaded.result(state.result.value).told;
   const masks = [...(state.maskSink.value ? ["the first token"] : []), ...(state.maskSpecial.value ? ["special tokens"] : [])];
   const facts: Facts = {
     view: state.view.value,
     model,
     provider,
     revision: revision ?? "not known",
-    method: method.name,
-    evidence: words.evidence[method.evidence],
+    method,
+    evidence: words.evidence[evidence],
     caveats: caveats.join(" ") || "none",
     unit: words.units[scores.unit],
     scale: state.scale.value,

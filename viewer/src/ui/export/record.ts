@@ -3,33 +3,23 @@
 import { percent, shortest } from "../../core/scale.js";
 import type { Evidence, Parts } from "../../core/shares.js";
 import words from "../../generated/words.json";
+import { shadeNames, shadesSaid } from "../../views/record/legend.js";
 import { stepsOf } from "../../views/record/steps.js";
 import { maskingOf, targetName } from "../chosen.js";
 import type { Exporter, Row } from "../export.js";
 import type { Viewer } from "../viewer.js";
+import type { Facts } from "./facts.js";
 import { laid, WIDTH } from "./shaded.js";
 import { drawn, type Picture } from "./sheet.js";
 
-/** Lines of a source in a picture: beyond them the numbers are the better export. */
-const MOST_LINES = 400;
-
 export function recordExporter(viewer: Viewer): Exporter {
-  const { chosen, loaded, state } = viewer;
+  const { loaded } = viewer;
   const own = parts(viewer);
   const segments = loaded.segments.map(({ source, start, end }, at) => {
     return { source: loaded.names[loaded.sourceIndex.get(source) ?? -1] ?? "", segment: at, start, end, text: loaded.segmentText(at) };
   });
   return {
-    facts() {
-      const { masked } = chosen.value;
-      const { left } = masked;
-      const measured = loaded.result(state.result.value).told.scores.elsewhere !== null;
-      return {
-        "shown for": chosen.value.name,
-        elsewhere: measured ? listed(masked.elsewhere, masked.parts) : words.elsewhere_unmeasured,
-        masked: left.length === 0 ? "nothing" : listed(masked.masked, left),
-      };
-    },
+    facts: () => factsOfEvidence(viewer),
     ...drawn(viewer, () => picture(viewer)),
     csv: () => [
       ["of", "of_start", "of_end", "of_text", ...Object.keys(segments[0] ?? {}), "score", "share"],
@@ -40,7 +30,19 @@ export function recordExporter(viewer: Viewer): Exporter {
         }),
       ),
     ],
-    json: () => ({ parts: own, segments }),
+  };
+}
+
+/** What the shares are of, and what they are not. */
+export function factsOfEvidence({ loaded, state, chosen }: Viewer): Facts {
+  const { name, masked } = chosen.value;
+  const { scores } = loaded.result(state.result.value).told;
+  const whole = state.renormalised.value ? "what is shown" : "all evidence";
+  return {
+    "shown for": name,
+    unit: `shares: parts of ${whole}; scores: ${words.units[scores.unit]}`,
+    elsewhere: scores.elsewhere === null ? words.elsewhere_unmeasured : listed(masked.elsewhere, masked.parts),
+    masked: masked.left.length === 0 ? "nothing" : listed(masked.masked, masked.left),
   };
 }
 
@@ -72,6 +74,8 @@ function picture({ loaded, state, chosen }: Viewer): Picture {
       start === null || end === null || loaded.sourceIndex.get(id) !== source ? [] : { text: text.slice(start, end), step: steps[at] ?? 0 },
     ),
   }));
+  const shades = shadeNames(state.scale.value).flatMap((text, at) => [{ text, step: at + 1 }, { text: " ", step: 0 }]);
+  blocks.unshift({ title: `Shaded: each passage’s share, ${shadesSaid(state.scale.value, masked.signed)}`, pieces: shades });
   const title = `${loaded.result(state.result.value).told.method.name}: shares of the sources, for ${name}`;
-  return { width: WIDTH, ...laid(blocks, MOST_LINES), title };
+  return { width: WIDTH, ...laid(blocks), title };
 }

@@ -13,6 +13,8 @@ export interface Block {
 export const WIDTH = 720;
 const SIZE = 13;
 const LINE = 23;
+/** No browser draws a picture of any height, and beyond these the numbers are the better export. */
+const MOST_LINES = 1200;
 /** From this step on, a passage is underlined too: greyscale paper keeps that. */
 const UNDERLINED = 3;
 
@@ -27,22 +29,28 @@ interface Run {
   rightwards: boolean;
 }
 
-/** The blocks under one another: of each at most so many lines, and how many more there were is said. */
-export function laid(blocks: readonly Block[], most: number): { height: number; draw: (pen: Pen, palette: Palette) => void } {
+/** The blocks under one another: at most so many lines in all, and how many more there were is said. */
+export function laid(blocks: readonly Block[]): { height: number; draw: (pen: Pen, palette: Palette) => void } {
   const all: Run[] = [];
-  let line = 0;
+  let [line, more] = [0, 0];
+  const heading = (text: string, bold: boolean) => {
+    all.push({ text, step: 0, x: 0, width: 0, line: line++, bold, rightwards: true });
+  };
   for (const { title, pieces } of blocks) {
-    const heading = (text: string, bold: boolean) => {
-      all.push({ text, step: 0, x: 0, width: 0, line: line++, bold, rightwards: true });
-    };
+    if (line >= MOST_LINES) {
+      more++;
+      continue;
+    }
     heading(fitted(title, WIDTH, SIZE, true), true);
     const runs = broken(pieces);
     const lines = (runs.at(-1)?.line ?? 0) + 1;
-    for (const run of runs) if (run.line < most) all.push({ ...run, line: run.line + line });
-    line += Math.min(lines, most);
-    if (lines > most) heading(`… ${lines - most} more lines`, false);
+    const room = Math.ceil(MOST_LINES - line);
+    for (const run of runs) if (run.line < room) all.push({ ...run, line: run.line + line });
+    line += Math.min(lines, room);
+    if (lines > room) heading(`… ${lines - room} more lines`, false);
     line += 0.5;
   }
+  if (more > 0) heading(`… ${more} more sources`, false);
   return { height: line * LINE, draw: (pen, palette) => all.forEach((run) => drawRun(pen, palette, run)) };
 }
 

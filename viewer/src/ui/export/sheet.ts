@@ -72,7 +72,7 @@ function lay(picture: Picture, facts: Facts, palette: Palette) {
         pen.text(EDGE, y, name, { fill: palette.quiet });
         pen.text(EDGE + NAME, y, line, { fill: palette.ink });
       });
-      pen.shift(EDGE, top);
+      pen.within(EDGE, top, picture.width, picture.height);
       picture.draw(pen, palette);
     },
   };

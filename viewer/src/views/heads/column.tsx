@@ -1,10 +1,13 @@
 // One of the two columns of tokens. It scrolls on its own, and holds only the rows that are seen.
 
 import type { Signal } from "@preact/signals-core";
+import { useEffect } from "preact/hooks";
 import { step } from "../../core/scale.js";
 import { useSignal } from "../../ui/draw.js";
+import type { Found } from "../../ui/found.js";
 import { useViewer } from "../../ui/viewer.js";
-import { type Item, otherSide, type Place } from "./links.js";
+import { short } from "../heatmap/heat.js";
+import { type Item, otherSide, type Side } from "./links.js";
 import { grouped } from "./said.js";
 
 /** The height of a row, in pixels: that of `.heads-tokens [role=option]`. */
@@ -12,22 +15,23 @@ export const ROW = 24;
 const BEYOND = 6;
 
 export interface ColumnProps {
-  side: Place["side"];
+  side: Side;
   title: string;
   items: readonly Item[];
   height: number;
   /** How far the column is scrolled. */
   top: Signal<number>;
-  pinned: Place | null;
-  place: Place | null;
-  /** What each row gave or got, where a token of the other column is looked at. */
-  shares: ReadonlyMap<number, number>;
-  onLook: (place: Place | null, byKeyboard?: boolean) => void;
-  onPin: (place: Place) => void;
+  pinned: Item | null;
+  /** The one that is looked at, here or in the other column. */
+  item: Item | null;
+  /** What each of its partners gave or got. */
+  shares: ReadonlyMap<Item, number>;
+  onLook: (item: Item | null, byKeyboard?: boolean) => void;
+  onPin: (item: Item) => void;
 }
 
-export function Column({ side, title, items, height, top, pinned, place, shares, onLook, onPin }: ColumnProps) {
-  const { loaded, found, root } = useViewer();
+export function Column({ side, title, items, height, top, pinned, item, shares, onLook, onPin }: ColumnProps) {
+  const { loaded, state, found, root } = useViewer();
   /** The row at which the keyboard is. */
   const active = useSignal(0);
   const now = active.value;
@@ -36,7 +40,7 @@ export function Column({ side, title, items, height, top, pinned, place, shares,
   const shown = items.slice(first, first + page + 2 * BEYOND);
   const look = (index: number) => {
     active.value = Math.min(Math.max(index, 0), items.length - 1);
-    onLook({ side, index: active.value }, true);
+    onLook(items[active.value]!, true);
   };
   const onKeyDown = (event: KeyboardEvent) => {
     const to = {
@@ -48,28 +52,32 @@ export function Column({ side, title, items, height, top, pinned, place, shares,
       End: items.length,
     }[event.key];
     if (to !== undefined) look(to);
-    else if (event.key === "Enter" || event.key === " ") onPin({ side, index: now });
+    else if (event.key === "Enter" || event.key === " ") onPin(items[now]!);
     else if (event.key === "ArrowLeft" || event.key === "ArrowRight") {
       root.querySelector<HTMLElement>(`.of-${otherSide(side)} [role=listbox]`)?.focus();
     } else return;
     event.preventDefault();
   };
-  const isHit = ({ source, start, end }: Item) =>
-    found.value.some((hit) => {
-      const id = hit.source === null ? null : loaded.explanation.sources[hit.source]?.id;
-      return id === source && hit.start < end && hit.end > Math.max(start, hit.start);
-    });
+  const holds = ({ source, start, end }: Item) => {
+    const index = source === null ? null : loaded.sourceIndex.get(source);
+    return (hit: Found) => hit.source === index && hit.start < end && hit.end > start;
+  };
+  const match = found.value[state.match.value];
+  useEffect(() => {
+    const at = match ? items.findIndex((own) => holds(own)(match)) : -1;
+    if (at >= 0) top.value = Math.max(0, at * ROW - height / 2);
+  }, [match]);
   return (
     <div class={`heads-column of-${side}`}>
-      <p id={`heads-of-${side}`}>
+      <p>
         {title}: {grouped(items.length)}
       </p>
       <div
         class="heads-tokens"
         role="listbox"
         tabIndex={0}
-        aria-labelledby={`heads-of-${side}`}
-        aria-activedescendant={now >= first && now < first + shown.length ? `heads-${side}-${now}` : undefined}
+        aria-label={title}
+        aria-activedescendant={shown.includes(items[now]!) ? `heads-${side}-${now}` : undefined}
         style={{ height: `${height}px` }}
         {...{ scrollTop: top.value }}
         onScroll={(event) => (top.value = event.currentTarget.scrollTop)}
@@ -79,32 +87,31 @@ export function Column({ side, title, items, height, top, pinned, place, shares,
         onPointerLeave={() => onLook(null)}
       >
         <div role="presentation" style={{ height: `${items.length * ROW}px` }}>
-          {shown.map((item, at) => {
-            const index = first + at;
-            const masked = side === "key" && item.masked;
-            const is = (other: Place | null) => other?.side === side && other.index === index;
+          {shown.map((own) => {
+            const { index, number, label } = own;
+            const masked = side === "key" && own.masked;
             return (
               <div
                 key={index}
                 id={`heads-${side}-${index}`}
                 role="option"
-                aria-selected={is(pinned)}
+                aria-selected={own === pinned}
                 aria-setsize={items.length}
                 aria-posinset={index + 1}
-                class={`${masked ? "masked " : ""}${is(place) ? "here " : ""}${isHit(item) ? "hit " : ""}s${step(shares.get(index) ?? 0)}`}
+                class={`${masked ? "masked " : ""}${own === item ? "here " : ""}${found.value.some(holds(own)) ? "hit " : ""}s${step(shares.get(own) ?? 0)}`}
                 style={{ top: `${index * ROW}px` }}
-                onPointerEnter={(event) => event.pointerType !== "touch" && onLook({ side, index })}
+                onPointerEnter={(event) => event.pointerType !== "touch" && onLook(own)}
                 onClick={() => {
                   active.value = index;
-                  onPin({ side, index });
+                  onPin(own);
                 }}
               >
                 <span class="number">
-                  {item.number}
+                  {number}
                   {masked && " masked"}
                 </span>
                 <bdi dir="auto" lang="">
-                  {item.short}
+                  {short(label)}
                 </bdi>
               </div>
             );

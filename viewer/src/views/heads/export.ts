@@ -1,68 +1,61 @@
 // The picture as a file: the lines as they are seen, or as numbers.
 
 import { fitted } from "../../canvas/label.js";
+import { percent } from "../../core/scale.js";
 import type { Exporter } from "../../ui/export.js";
 import { drawn } from "../../ui/export/sheet.js";
 import type { Viewer } from "../../ui/viewer.js";
+import words from "../../generated/words.json";
 import { ROW } from "./column.js";
-import { type Drawing, drawLines } from "./lines.js";
-import type { Side } from "./links.js";
-import { headsSaid } from "./said.js";
+import { coloursOf, type Drawing, drawLines } from "./lines.js";
+import { type Side, sumOf } from "./links.js";
+import { isCurve, widthOf } from "./sample.js";
 import type { Picture } from "./use_picture.js";
 
 const COLUMN = 200;
 const GAP = 320;
-const SIDES: readonly Side[] = ["query", "key"];
 
 /** `lines`: in words, which are drawn. */
-export function exportOf(viewer: Viewer, picture: Picture, drawing: Drawing, lines: string): Exporter {
-  const { attention, axes, layer } = picture;
+export function exportOf(viewer: Viewer, { attention, layer, axes, heads }: Picture, drawing: Drawing, lines: string): Exporter {
   const { block } = attention;
-  const { links, tops, height } = drawing;
-  const heads = picture.heads.map(({ head }) => head);
-  const what = `${block.name}, layer ${layer}, ${headsSaid(heads)}`;
+  const { links, from, height } = drawing;
+  const what = `${block.name}, layer ${layer}, head${heads.length === 1 ? "" : "s"} ${heads.map(({ head }) => head).join(", ")}`;
   return {
     ...drawn(viewer, () => ({
       width: 2 * COLUMN + GAP,
-      height,
+      height: height + ROW,
       title: `Attention of the ${what}`,
-      // What is in sight: both columns as far as they are scrolled.
+      // How each head looks; below, what is in sight: both columns as far as they are scrolled.
       draw(pen, palette) {
-        const from = { query: tops.query.peek(), key: tops.key.peek() };
-        drawLines(pen, viewer.root, drawing, from, COLUMN, GAP);
-        for (const side of SIDES) {
-          axes[side].forEach(({ short, masked }, at) => {
+        const colours = coloursOf(viewer.root);
+        const each = Math.min(60, (2 * COLUMN + GAP) / heads.length);
+        heads.forEach(({ head }, at) => {
+          const draw = isCurve(head) ? pen.curve : pen.line;
+          draw(at * each, 16, at * each + 22, 4, colours[head] ?? "", widthOf(head) + 1);
+          pen.text(at * each + 26, 10, String(head), { fill: palette.ink });
+        });
+        pen.within(0, ROW, 2 * COLUMN + GAP, height);
+        drawLines(pen, colours, drawing, COLUMN, GAP);
+        const column = (side: Side, x: number, align: "left" | "right") =>
+          axes[side].forEach(({ label, masked }, at) => {
             const y = (at + 0.5) * ROW - from[side];
             if (y < 0 || y > height) return;
-            const [x, align] = side === "query" ? ([COLUMN - 8, "right"] as const) : ([COLUMN + GAP + 8, "left"] as const);
-            pen.text(x, y, fitted(short, COLUMN - 12, 13), { fill: masked ? palette.quiet : palette.ink, size: 13, align });
+            pen.text(x, y, fitted(label, COLUMN - 12, 13), { fill: masked ? palette.quiet : palette.ink, size: 13, align });
           });
-        }
+        column("query", COLUMN - 8, "right");
+        column("key", COLUMN + GAP + 8, "left");
       },
     })),
     facts: () => ({
-      method: "attention of single heads",
-      unit: "attention: a part of what one head of a query has to give",
+      unit: words.units.attention_mass,
       attention: what,
       lines,
-      precision: `${block.encoding}: within ${block.precision.relative_error} of a weight`,
+      precision: `${block.encoding}: within ${percent(block.precision.relative_error)} of a weight`,
     }),
     csv: () => [
       ["layer", "head", "query", "query token", "key", "key token", "weight"],
-      ...links.map(({ head, query, key, weight }) => {
-        const [from, to] = [axes.query[query]!, axes.key[key]!];
-        return [layer, head, from.number, from.label, to.number, to.label, weight];
-      }),
+      ...links.map(({ head, query, key, weight }) => [layer, head, query.number, query.label, key.number, key.label, weight]),
     ],
-    json: () => ({
-      block: block.name,
-      layer,
-      heads,
-      queries: axes.query.map(({ number, label }) => ({ number, label })),
-      keys: axes.key.map(({ number, label, masked }) => ({ number, label, masked })),
-      // `query`, `key`: indices into these lists.
-      lines: links,
-      lines_in_all: picture.count,
-    }),
+    more: () => ({ items: { queries: axes.query, keys: axes.key }, lines_in_all: sumOf(heads, "count") }),
   };
 }

@@ -10,31 +10,20 @@ export const MOST_LINES = 5000;
 export type Side = "query" | "key";
 
 /** A token, or a word, of one of the two columns. */
-export interface Place {
-  side: Side;
-  index: number;
-}
-
-/** A line. `query`, `key`: indices of what is shown. */
-export interface Link {
-  head: number;
-  query: number;
-  key: number;
-  weight: number;
-}
-
-/** What is drawn, and of all that could be, how many lines there are, and their sum. */
-export interface Links {
-  links: readonly Link[];
-  count: number;
-  sum: number;
-}
-
 export interface Item extends AxisItem {
+  side: Side;
+  /** Its place in the column. */
+  index: number;
   /** As it is called: the place of its first token in the text. */
   number: number;
-  /** As much of its label as has room in a row, or in a sentence. */
-  short: string;
+}
+
+/** A line. */
+export interface Link {
+  head: number;
+  query: Item;
+  key: Item;
+  weight: number;
 }
 
 /** How queries and keys are shown. */
@@ -45,99 +34,89 @@ export interface Axes {
   renormalised: boolean;
 }
 
-/** The same of one head, not sorted; lines are made when they are asked for, since most are too weak in the end. */
-interface Candidates {
-  values: Float32Array;
-  link: (at: number) => Link;
-  count: number;
-  sum: number;
-}
-
-/** The strongest lines of one head. A query has 1 to give. */
-export interface HeadLinks extends Candidates {
+/** What one head gives. A query has 1 to give. */
+export interface HeadLinks {
   head: number;
-  weights: HeadWeights;
-  /** What masked keys took, summed over the queries, before anything is divided. */
+  /** Queries x keys as they are shown: nothing where a key is masked. */
+  values: Float32Array;
+  /** What they add up to over all tokens of the queries, and how many are more than nothing. */
+  sum: number;
+  count: number;
+  /** Where the strongest of them are, and what they are. */
+  cells: readonly number[];
+  weights: Float32Array;
+  /** What masked keys took of all these tokens, before anything is divided. */
   masked: number;
-  /** By what the sums of each query are divided. */
-  whole: Float64Array;
 }
 
 /**
- * The cells of what `regroup` of the core makes of a matrix, made of codes at one go, for there are millions of
- * them: for each query and each key that is not masked the sum over the key's tokens, as a mean over the query's.
+ * What `regroup` of the core makes of a matrix, made of codes at one go, for there are millions of them: for each
+ * query and each key that is not masked the sum over the key's tokens, as a mean over the query's.
  */
 export function linksOfHead(head: number, weights: HeadWeights, { query, key, renormalised }: Axes): HeadLinks {
   const { keys, codes, levels } = weights;
   const width = key.length;
-  const column = new Int32Array(keys).fill(width); // what is masked goes to the end
+  const column = new Int32Array(keys).fill(-1); // what is masked has none
   key.forEach((item, at) => {
     if (!item.masked) for (const member of item.members) column[member] = at;
   });
   const values = new Float32Array(query.length * width);
-  const whole = new Float64Array(query.length);
-  const sums = new Float64Array(width + 1);
-  let masked = 0;
-  query.forEach(({ members }, row) => {
-    sums.fill(0);
+  let [sum, masked] = [0, 0];
+  for (let row = 0; row < query.length; row++) {
+    const { members } = query[row]!;
+    const first = row * width;
+    let given = 0;
     for (const member of members) {
       const start = member * keys;
       for (let at = 0; at < keys; at++) {
-        const code = codes[start + at]!;
-        if (code !== 0) sums[column[at]!]! += levels[code]!;
+        const weight = levels[codes[start + at]!]!;
+        const to = column[at]!;
+        if (to < 0) masked += weight;
+        else {
+          values[first + to]! += weight;
+          given += weight;
+        }
       }
     }
-    masked += sums[width]! / members.length;
-    let given = 0;
-    for (let at = 0; at < width; at++) given += sums[at]!;
     const by = (renormalised && given) || members.length;
-    whole[row] = by;
-    for (let at = 0; at < width; at++) values[row * width + at] = sums[at]! / by;
-  });
-  const { cells, count, sum } = strongest(values, MOST_LINES);
-  const link = (at: number) => {
-    const cell = cells[at]!;
-    return { head, query: Math.floor(cell / width), key: cell % width, weight: values[cell]! };
-  };
-  return { head, values: Float32Array.from(cells, (cell) => values[cell]!), link, count, sum, weights, masked, whole };
-}
-
-/** All lines of one token by a head, whether or not they are among its strongest. */
-export function linksOfPlace({ side, index }: Place, { head, weights, whole }: HeadLinks, axes: Axes): Candidates {
-  const { keys, codes, levels } = weights;
-  const links = axes[otherSide(side)].flatMap((_, at): Link[] => {
-    const link = { head, query: at, key: at, weight: 0, [side]: index };
-    const column = axes.key[link.key]!;
-    if (column.masked) return [];
-    for (const query of axes.query[link.query]!.members) {
-      for (const key of column.members) link.weight += levels[codes[query * keys + key]!]!;
-    }
-    link.weight /= whole[link.query]!;
-    return link.weight > 0 ? [link] : [];
-  });
-  const values = new Float32Array(links.map(({ weight }) => weight));
-  return { values, link: (at) => links[at]!, count: links.length, sum: total(links) };
+    sum += (given / by) * members.length;
+    if (by !== 1) for (let at = first; at < first + width; at++) values[at]! /= by;
+  }
+  const { cells: [cells = []], count } = strongest([values], MOST_LINES);
+  return { head, values, sum, count, cells, weights: new Float32Array(cells.map((cell) => values[cell]!)), masked };
 }
 
 /** The strongest lines of several heads, the strongest first. */
-export function together(heads: readonly Candidates[]): Links {
-  const ends = heads.reduce<number[]>((ends, { values }) => [...ends, (ends.at(-1) ?? 0) + values.length], []);
-  const all = new Float32Array(ends.at(-1) ?? 0);
-  heads.forEach(({ values }, which) => all.set(values, ends[which]! - values.length));
-  const links = Array.from(strongest(all, MOST_LINES).cells, (at) => {
-    const which = ends.findIndex((end) => at < end);
-    const { values, link } = heads[which]!;
-    return link(at - ends[which]! + values.length);
-  });
-  return {
-    links: links.sort((one, other) => other.weight - one.weight),
-    count: heads.reduce((count, own) => count + own.count, 0),
-    sum: heads.reduce((sum, own) => sum + own.sum, 0),
-  };
+export function together(heads: readonly HeadLinks[], axes: Axes): Link[] {
+  const { cells } = strongest(heads.map(({ weights }) => weights), MOST_LINES);
+  return linksOf(heads, axes, (own, which) => cells[which]!.map((at) => own.cells[at]!));
 }
 
+/** All lines of one token, whether or not they are among the strongest of their heads; the strongest first. */
+export function linksOfItem({ side, index }: Item, heads: readonly HeadLinks[], axes: Axes): Link[] {
+  const width = axes.key.length;
+  const cells = axes[otherSide(side)].map((_, at) => (side === "query" ? index * width + at : at * width + index));
+  return linksOf(heads, axes, ({ values }) => cells.filter((cell) => values[cell]! > 0));
+}
+
+function linksOf(heads: readonly HeadLinks[], { query, key }: Axes, cellsOf: (own: HeadLinks, which: number) => number[]): Link[] {
+  const width = key.length;
+  const links = heads.flatMap((own, which) =>
+    cellsOf(own, which).map((cell) => {
+      return { head: own.head, query: query[Math.floor(cell / width)]!, key: key[cell % width]!, weight: own.values[cell]! };
+    }),
+  );
+  return links.sort((one, other) => other.weight - one.weight);
+}
+
+/** Of all heads together. */
+export function sumOf(heads: readonly HeadLinks[], name: "sum" | "count" | "masked"): number {
+  return heads.reduce((sum, own) => sum + own[name], 0);
+}
+
+/** What lines carry, over all tokens of their queries. */
 export function total(links: readonly Link[]): number {
-  return links.reduce((sum, { weight }) => sum + weight, 0);
+  return links.reduce((sum, { weight, query }) => sum + weight * query.members.length, 0);
 }
 
 export function otherSide(side: Side): Side {

@@ -2,14 +2,14 @@
 
 import { percent, quantity } from "../../core/scale.js";
 import { useSignal } from "../../ui/draw.js";
-import { type Axes, type Links, otherSide, type Place, total } from "./links.js";
-import { Sample } from "./picker.js";
+import { type Item, type Link, otherSide } from "./links.js";
+import { Sample } from "./sample.js";
 import { grouped, nameOf, valueSaid } from "./said.js";
 
-function Name({ axes, place }: { axes: Axes; place: Place }) {
+function Name({ of }: { of: Item }) {
   return (
     <bdi dir="auto" lang="">
-      {nameOf(axes, place)}
+      {nameOf(of)}
     </bdi>
   );
 }
@@ -17,39 +17,37 @@ function Name({ axes, place }: { axes: Axes; place: Place }) {
 const LISTED = 8;
 
 interface PartnersProps {
-  axes: Axes;
-  place: Place;
-  lines: Links;
-  onChoose: (place: Place) => void;
+  item: Item;
+  links: readonly Link[];
+  onChoose: (partner: Item) => void;
 }
 
 /** What one token looks at, or is looked at by. */
-export function Partners({ axes, place, lines: { links, count, sum }, onChoose }: PartnersProps) {
-  const side = otherSide(place.side);
-  const listed = links.slice(0, LISTED);
-  const rest = count - listed.length;
+export function Partners({ item, links, onChoose }: PartnersProps) {
+  const side = otherSide(item.side);
+  const rest = links.slice(LISTED);
   return (
     <>
       <h2>
-        <Name axes={axes} place={place} /> <span class="quiet">{side === "key" ? "looks at" : "is looked at by"}</span>
+        <Name of={item} /> <span class="quiet">{side === "key" ? "looks at" : "is looked at by"}</span>
       </h2>
-      {count === 0 && <p>Nothing that is shown.</p>}
+      {links.length === 0 && <p>Nothing that is shown.</p>}
       <ol>
-        {listed.map((link) => {
-          const partner = { side, index: link[side] };
+        {links.slice(0, LISTED).map((link) => {
+          const partner = link[side];
           return (
             <li>
               {valueSaid(link.weight)} <Sample head={link.head} /> head {link.head}{" "}
               <button type="button" class="jump" onClick={() => onChoose(partner)}>
-                <Name axes={axes} place={partner} />
+                <Name of={partner} />
               </button>
             </li>
           );
         })}
       </ol>
-      {rest > 0 && (
+      {rest.length > 0 && (
         <p class="quiet">
-          {grouped(rest)} weaker ones: {percent((sum - total(listed)) / rest)} each on average.
+          {grouped(rest.length)} weaker ones: {percent(rest.reduce((sum, { weight }) => sum + weight, 0) / rest.length)} each on average.
         </p>
       )}
     </>
@@ -59,12 +57,11 @@ export function Partners({ axes, place, lines: { links, count, sum }, onChoose }
 const AT_ONCE = 100;
 
 interface TableProps {
-  axes: Axes;
-  lines: Links;
+  links: readonly Link[];
   caption: string;
 }
 
-export function LinkTable({ axes, lines: { links }, caption }: TableProps) {
+export function LinkTable({ links, caption }: TableProps) {
   const rows = useSignal(0);
   return (
     <details class="heads-table" onToggle={(event) => (rows.value = event.currentTarget.open ? AT_ONCE : 0)}>
@@ -83,10 +80,10 @@ export function LinkTable({ axes, lines: { links }, caption }: TableProps) {
             {links.slice(0, rows.value).map(({ head, query, key, weight }) => (
               <tr>
                 <td>
-                  <Name axes={axes} place={{ side: "query", index: query }} />
+                  <Name of={query} />
                 </td>
                 <td>
-                  <Name axes={axes} place={{ side: "key", index: key }} />
+                  <Name of={key} />
                 </td>
                 <td>{head}</td>
                 <td>{quantity(weight)}</td>

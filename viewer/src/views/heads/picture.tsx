@@ -1,14 +1,15 @@
 // The picture of one layer: two columns of tokens, the lines between them, and what they say.
 
 import { useMemo } from "preact/hooks";
+import { useStage } from "../../canvas/stage.js";
 import { toUnit } from "../../core/scale.js";
 import { useSignal } from "../../ui/draw.js";
 import { useExporter } from "../../ui/export.js";
 import { useViewer } from "../../ui/viewer.js";
 import { Column, ROW } from "./column.js";
 import { exportOf } from "./export.js";
-import { Lines } from "./lines.js";
-import { linksOfPlace, otherSide, type Place, together } from "./links.js";
+import { coloursOf, drawLines } from "./lines.js";
+import { type Item, linksOfItem, MOST_LINES, otherSide, type Side } from "./links.js";
 import { LinkTable, Partners } from "./lists.js";
 import { linkSaid, nameOf, said } from "./said.js";
 import type { Picture } from "./use_picture.js";
@@ -17,52 +18,53 @@ export function HeadsPicture({ picture }: { picture: Picture }) {
   const viewer = useViewer();
   const { state, announce } = viewer;
   const { axes, heads, layer } = picture;
-  const pinned = useSignal<Place | null>(null);
-  const pointed = useSignal<Place | null>(null);
+  const pinned = useSignal<Item | null>(null);
+  const pointed = useSignal<Item | null>(null);
   const tops = { query: useSignal(0), key: useSignal(0) };
-  const height = Math.min(
-    Math.max(axes.query.length, axes.key.length) * ROW,
-    Math.max(13 * ROW, Math.round(0.66 * innerHeight)),
-  );
+  const rows = Math.max(axes.query.length, axes.key.length);
+  const height = Math.min(rows * ROW, Math.max(13 * ROW, 0.66 * innerHeight));
 
-  const linesOf = (place: Place) => together(heads.map((own) => linksOfPlace(place, own, axes)));
-  const place = pointed.value ?? pinned.value;
-  const lines = useMemo(() => (place === null ? picture : linesOf(place)), [picture, place]);
-  const summary = useMemo(() => said(picture), [picture]);
-  const shares = new Map<number, number>();
-  if (place !== null) {
-    for (const link of lines.links) {
-      const partner = link[otherSide(place.side)];
+  const item = pointed.value ?? pinned.value;
+  const linesOf = (own: Item) => linksOfItem(own, heads, axes);
+  const lines = useMemo(() => (item === null ? picture.links : linesOf(item)), [picture, item]);
+  const scale = state.scale.value;
+  const summary = useMemo(() => said(picture, item, lines, scale), [lines, scale]);
+  const shares = new Map<Item, number>();
+  if (item !== null) {
+    for (const link of lines) {
+      const partner = link[otherSide(item.side)];
       shares.set(partner, (shares.get(partner) ?? 0) + link.weight / heads.length);
     }
   }
-  const unit = toUnit(new Float32Array(lines.links.map(({ weight }) => weight)), state.scale.value);
-  const drawing = { links: lines.links, unit, tops, height };
-  useExporter(exportOf(viewer, picture, drawing, place === null ? summary : `only those of ${nameOf(axes, place)}`));
+  const links = lines.slice(0, MOST_LINES);
+  const from = { query: tops.query.value, key: tops.key.value };
+  const unit = toUnit(new Float32Array(links.map(({ weight }) => weight)), scale);
+  const drawing = { links, unit, from, height };
+  const canvas = useStage(({ pen, width }) => drawLines(pen, coloursOf(viewer.root), drawing, 0, width), [lines, scale, ...Object.values(from)]);
+  useExporter(exportOf(viewer, picture, drawing, summary));
 
-  const reveal = ({ side, index }: Place) => {
+  const reveal = ({ side, index }: Item) => {
     const top = tops[side];
     top.value = Math.min(index * ROW, Math.max(top.value, (index + 1) * ROW - height));
   };
-  const look = (to: Place | null, byKeyboard = false) => {
+  const look = (to: Item | null, byKeyboard = false) => {
     pointed.value = to;
     if (to === null || !byKeyboard) return;
     reveal(to);
-    const strongest = linesOf(to).links[0];
-    announce(strongest === undefined ? `${nameOf(axes, to)}: nothing that is shown` : linkSaid(strongest, axes));
+    const [strongest] = linesOf(to);
+    announce(strongest === undefined ? `${nameOf(to)}: nothing that is shown` : linkSaid(strongest));
   };
   /** Keeps the lines of a token, and brings its strongest partner into sight; the same once more frees it. */
-  const pin = (to: Place) => {
-    const off = pinned.value?.side === to.side && pinned.value.index === to.index;
+  const pin = (to: Item) => {
+    const off = pinned.value === to;
     pinned.value = off ? null : to;
-    announce(off ? "All lines again" : `Kept: ${nameOf(axes, to)}`);
-    const strongest = linesOf(to).links[0];
-    const side = otherSide(to.side);
-    if (!off && strongest !== undefined) reveal({ side, index: strongest[side] });
+    announce(off ? "All lines again" : `Kept: ${nameOf(to)}`);
+    const [strongest] = linesOf(to);
+    if (!off && strongest !== undefined) reveal(strongest[otherSide(to.side)]);
   };
   const free = () => pinned.value !== null && pin(pinned.value);
 
-  const column = (side: Place["side"], title: string) => (
+  const column = (side: Side, title: string) => (
     <Column
       side={side}
       title={title}
@@ -70,8 +72,8 @@ export function HeadsPicture({ picture }: { picture: Picture }) {
       height={height}
       top={tops[side]}
       pinned={pinned.value}
-      place={place}
-      shares={place?.side === side ? new Map() : shares}
+      item={item}
+      shares={shares}
       onLook={look}
       onPin={pin}
     />
@@ -87,13 +89,19 @@ export function HeadsPicture({ picture }: { picture: Picture }) {
       <p class="heads-said">{summary}</p>
       <div class="heads-picture">
         {column("query", "From the queries")}
-        <Lines drawing={drawing} label={`Lines of layer ${layer}; the table below holds the same. ${summary}`} />
+        <canvas
+          class="stage heads-lines"
+          role="img"
+          aria-label={`Lines of layer ${layer}; the table below holds the same. ${summary}`}
+          ref={canvas}
+          style={{ height: `${height}px` }}
+        />
         {column("key", "To the keys")}
         <div class="heads-partners">
-          {place === null ? (
-            <p class="quiet">Point at a token, or go to it with the arrow keys, to see its lines alone; click or press Enter to keep them.</p>
+          {item === null ? (
+            <p class="quiet">Point at a token, or use the arrow keys, to see its lines alone. Click it, or press Enter, to keep them.</p>
           ) : (
-            <Partners axes={axes} place={place} lines={lines} onChoose={reveal} />
+            <Partners item={item} links={lines} onChoose={reveal} />
           )}
           {pinned.value !== null && (
             <button type="button" onClick={free}>
@@ -102,7 +110,7 @@ export function HeadsPicture({ picture }: { picture: Picture }) {
           )}
         </div>
       </div>
-      <LinkTable axes={axes} lines={lines} caption={`Layer ${layer}, the strongest first. ${place === null ? summary : ""}`} />
+      <LinkTable links={lines} caption={`Layer ${layer}, the strongest first. ${summary}`} />
     </div>
   );
 }

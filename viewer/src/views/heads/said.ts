@@ -1,8 +1,9 @@
 // What is drawn and what is not, in sentences: no picture of attention without them.
 
-import { percent, quantity } from "../../core/scale.js";
+import { percent, quantity, type Scale } from "../../core/scale.js";
 import words from "../../generated/words.json";
-import { type Axes, type Link, MOST_LINES, type Place, total } from "./links.js";
+import { short } from "../heatmap/heat.js";
+import { type Item, type Link, MOST_LINES, sumOf, total } from "./links.js";
 import type { Picture } from "./use_picture.js";
 
 /** A whole number as it is read. */
@@ -10,38 +11,32 @@ export function grouped(number: number): string {
   return number.toLocaleString("en");
 }
 
-/** `head 3`, `heads 1, 4`. */
-export function headsSaid(heads: readonly number[]): string {
-  return `${heads.length === 1 ? "head" : "heads"} ${heads.join(", ") || "none"}`;
-}
-
-/** How many lines are drawn, what they carry, and where the rest is. */
-export function said({ attention, layer, axes, heads, links, count, sum }: Picture): string {
-  const whole = heads.length * axes.query.length;
-  if (whole === 0) return "No head is chosen, so no line is drawn.";
-  const share = (sum: number) => percent(Math.min(1, Math.max(0, sum / whole)));
-  const of = axes.renormalised ? "what each query gives to the keys that are shown" : "the attention";
-  const drawn = total(links);
-  const hidden = grouped(count - links.length);
-  const all = `${grouped(count)} lines are drawn. They carry ${share(drawn)} of ${of}`;
-  let text =
-    count > links.length
-      ? `The ${grouped(MOST_LINES)} strongest of ${all}; the ${hidden} that are not drawn carry ${share(sum - drawn)}.`
-      : `All ${all}.`;
+/** How many lines are drawn, of all or of one token, what they carry, and where the rest is. */
+export function said({ attention, layer, axes, heads }: Picture, item: Item | null, lines: readonly Link[], scale: Scale): string {
+  const drawn = lines.slice(0, MOST_LINES);
+  const count = item ? lines.length : sumOf(heads, "count");
+  const hidden = count - drawn.length;
+  const own = item?.side === "query";
+  const tokens = own ? item.members.length : attention.block.queries.length;
+  const share = (part: number) => percent(part / (heads.length * tokens));
+  let text = `${hidden > 0 ? `The ${grouped(drawn.length)} strongest of` : "All"} ${grouped(count)} lines`;
+  text += `${item ? ` of ${nameOf(item)}` : ""} are drawn. They carry ${share(total(drawn))} of what ${own ? "it" : "each query"} gives`;
+  if (axes.renormalised) text += " to the keys that are shown";
+  if (hidden > 0) text += `; the ${grouped(hidden)} that are not drawn carry ${share((item ? total(lines) : sumOf(heads, "sum")) - total(drawn))}`;
+  if (drawn[0]) text += `. The darkest has ${percent(drawn[0].weight)}; the scale is ${scale}`;
+  const all = heads.length * attention.block.queries.length;
   const names: Record<string, string> = words.parts;
   const parts = new Set(axes.key.flatMap(({ masked, part }) => (masked ? [names[part] ?? part] : [])));
-  const masked = share(heads.reduce((sum, own) => sum + own.masked, 0));
-  if (parts.size > 0) text += ` Masked: ${masked} of all attention, on ${[...parts].join("; and on ")}.`;
+  if (parts.size > 0) text += `. Masked: ${percent(sumOf(heads, "masked") / all)} of all attention, on ${[...parts].join("; and on ")}`;
   const sums = heads.flatMap(({ head }) => [...(attention.rowSums(layer, head) ?? [])]);
   const outside = 1 - sums.reduce((sum, own) => sum + own, 0) / sums.length;
-  if (outside > 0.005) text += ` ${percent(outside)} of all attention went to sinks of the model's own, which are no tokens.`;
-  return text;
+  if (outside > 0.005) text += `. ${percent(outside)} of all attention went to sinks of the model's own, which are no tokens`;
+  return `${text}.`;
 }
 
 /** How a token is called. */
-export function nameOf(axes: Axes, { side, index }: Place): string {
-  const { short, number } = axes[side][index]!;
-  return `${short} (${number})`;
+export function nameOf({ label, number }: Item): string {
+  return `${short(label)} (${number})`;
 }
 
 /** A value for reading: rounded, and as exact as it is known. */
@@ -50,7 +45,6 @@ export function valueSaid(value: number): string {
 }
 
 /** A line in words. */
-export function linkSaid({ head, query, key, weight }: Link, axes: Axes): string {
-  const name = (side: Place["side"], index: number) => nameOf(axes, { side, index });
-  return `Head ${head}: ${name("query", query)} gives ${valueSaid(weight)} to ${name("key", key)}.`;
+export function linkSaid({ head, query, key, weight }: Link): string {
+  return `Head ${head}: ${nameOf(query)} gives ${valueSaid(weight)} to ${nameOf(key)}.`;
 }

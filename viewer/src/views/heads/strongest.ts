@@ -1,47 +1,48 @@
-// The strongest cells of a matrix, found by counting and not by sorting.
-
-export interface Strongest {
-  /** Indices into the values, ascending. */
-  cells: Uint32Array;
-  /** How many values hold more than nothing, and their sum. */
-  count: number;
-  sum: number;
-}
+// The strongest cells of matrices, found by counting and not by sorting.
 
 /**
- * At most `limit` of the values that are more than nothing; none is negative. Where not all that are equal have
- * room, those that are taken lie evenly between the others: the first ones alone would make the rows after them
- * look empty.
+ * At most `limit` of the values that are more than nothing, as indices into each list, ascending; and how many there
+ * are. None is negative. Where not all that are equal have room, those that are taken lie evenly between the others:
+ * the first ones alone would make the rows after them look empty.
  */
-export function strongest(values: Float32Array, limit: number): Strongest {
-  // Floats that are not negative are in the order of their bits: they are counted by the upper half of them.
-  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
-  const counts = new Uint32Array(1 << 16);
-  let [count, sum] = [0, 0];
-  for (let at = 0; at < bits.length; at++) {
-    const own = bits[at]!;
-    if (own === 0) continue; // all that a causal mask hides
-    counts[own >>> 16]!++;
-    sum += values[at]!;
-    count++;
+export function strongest(lists: readonly Float32Array[], limit: number): { cells: number[][]; count: number } {
+  // Floats that are not negative are in the order of their bits: they are counted by the upper half of them, and
+  // where the limit cuts through such a half by the lower one.
+  const all = lists.map(({ buffer }) => new Uint32Array(buffer));
+  const [upper, lower] = [new Uint32Array(1 << 16), new Uint32Array(1 << 16)];
+  let count = 0;
+  for (const bits of all) {
+    for (let at = 0; at < bits.length; at++) {
+      const own = bits[at]!;
+      if (own === 0) continue; // all that a causal mask hides
+      upper[own >>> 16]!++;
+      count++;
+    }
   }
-  const cells = new Uint32Array(Math.min(limit, count));
-  // The bin that holds the least value that is still to be taken, and how many of it are.
-  let bin = counts.length - 1;
-  let wanted = cells.length;
-  while (wanted > counts[bin]!) wanted -= counts[bin--]!;
-  const within: number[] = [];
-  for (let at = 0; at < bits.length; at++) if (bits[at]! >>> 16 === bin) within.push(values[at]!);
-  const sorted = new Float32Array(within).sort();
-  const least = sorted.at(-wanted) ?? 0;
-  const last = sorted.lastIndexOf(least) + 1;
-  const equal = last - sorted.indexOf(least);
-  wanted -= sorted.length - last;
-  let [found, met] = [0, 0];
-  for (let at = 0; found < cells.length; at++) {
-    const own = values[at]!;
-    if (own > least) cells[found++] = at;
-    else if (own === least && (++met * wanted) % equal < wanted) cells[found++] = at;
+  let room = limit;
+  /** The greatest number of which not all have room. */
+  const last = (counts: Uint32Array) => {
+    let at = counts.length - 1;
+    while (at > 0 && room >= counts[at]!) room -= counts[at--]!;
+    return at;
+  };
+  const half = last(upper);
+  for (const bits of all) {
+    for (let at = 0; at < bits.length; at++) {
+      const own = bits[at]!;
+      if (own >>> 16 === half) lower[own & 0xffff]!++;
+    }
   }
-  return { cells, count, sum };
+  const low = last(lower);
+  const least = half * (1 << 16) + low;
+  let met = 0;
+  const cells = all.map((bits) => {
+    const found: number[] = [];
+    for (let at = 0; at < bits.length; at++) {
+      const own = bits[at]!;
+      if (own > least || (own === least && own > 0 && (++met * room) % lower[low]! < room)) found.push(at);
+    }
+    return found;
+  });
+  return { cells, count };
 }

@@ -1,13 +1,13 @@
 // The picture: cells, names of rows and columns, and the scale, drawn with any pen.
 
 import { fitted } from "../../canvas/label.js";
-import { type Palette, pixelTable, toPixel } from "../../canvas/palette.js";
+import { type Palette, pixels } from "../../canvas/palette.js";
 import type { Pen } from "../../canvas/pen.js";
 import type { Matrix } from "../../core/model.js";
 import { poolMax } from "../../core/pool.js";
 import { greatest, quantity, type Scale, toUnit } from "../../core/scale.js";
 import type { Heat } from "./heat.js";
-import { clamp, isSeen, type Layout, pixelOf, type Side } from "./layout.js";
+import { type Both, clamp, isSeen, type Layout, pixelOf, type Side } from "./layout.js";
 import type { Marks } from "./marks.js";
 
 /** How values become positions on the scale, from -1 to 1. */
@@ -15,10 +15,12 @@ export interface Shades {
   position: (value: number) => number;
   scale: Scale;
   most: number;
+  /** The least position: 0 where no value is below it. */
+  from: number;
 }
 
 export function shadesOf(values: Float32Array, scale: Scale): Shades {
-  return { position: toUnit(values, scale), scale, most: greatest(values) };
+  return { position: toUnit(values, scale), scale, most: greatest(values), from: values.some((value) => value < 0) ? -1 : 0 };
 }
 
 export interface View extends Layout {
@@ -35,31 +37,43 @@ const SLANT = 50;
 
 /** `ratio`: pixels of the screen for one of the style sheet. */
 export function drawHeat(pen: Pen, palette: Palette, view: View, ratio: number): void {
-  const { rows, columns, width, height } = view;
-  const table = pixelTable(palette);
-  drawCells(pen, view, table, ratio);
-  const [left, top, right, bottom] = [columns.start, rows.start, columns.start + columns.length, rows.start + rows.length];
-  const { first, last } = cut(columns);
-  for (let at = first; at < last; at++) {
-    if (!columns.items[at]?.masked) continue;
-    pen.rect(pixelOf(columns, at), top, Math.max(1, columns.length / columns.seen), bottom - top, palette.line);
-  }
-  // Cells that are seen in part reach beyond the frame: the paper around it is drawn over them.
-  pen.rect(0, 0, width, top, palette.paper);
-  pen.rect(0, bottom, width, height - bottom, palette.paper);
-  pen.rect(0, 0, left, height, palette.paper);
-  pen.rect(right, 0, width - right, height, palette.paper);
-  outline(pen, left, top, right - left, bottom - top, palette.line);
-  drawNames(pen, palette, view, "rows");
-  drawNames(pen, palette, view, "columns");
-  drawScale(pen, palette, view, table, bottom + 14);
-}
-
-function drawCells(pen: Pen, { heat, shades, rows, columns }: View, table: Uint32Array, ratio: number): void {
+  const { heat, shades, rows, columns, width, height } = view;
+  const [left, top] = [columns.start, rows.start];
+  const [right, bottom] = [left + columns.length, top + rows.length];
+  const pixel = pixels(palette);
+  const image = (x: number, y: number, long: number, high: number, cells: Matrix, position: (value: number) => number) => {
+    const data = new ImageData(cells.columns, cells.rows);
+    const words = new Uint32Array(data.data.buffer);
+    cells.values.forEach((value, at) => (words[at] = pixel(position(value))));
+    pen.image(x, y, long, high, data);
+  };
   const [down, across] = [cut(rows), cut(columns)];
   const window = { row0: down.first, row1: down.last, column0: across.first, column1: across.last };
-  const pooled = poolMax(heat.shown, Math.ceil(down.length * ratio), Math.ceil(across.length * ratio), window);
-  pen.image(across.start, down.start, across.length, down.length, pixelsOf(pooled, shades.position, table));
+  const cells = poolMax(heat.shown, Math.ceil(down.length * ratio), Math.ceil(across.length * ratio), window);
+  image(across.start, down.start, across.length, down.length, cells, shades.position);
+  columns.items.forEach(({ masked }, at) => masked && drawBar(pen, view, "columns", at, top, rows.length, palette.line));
+  // Cells that are seen in part reach beyond the frame: it, and the paper around it, are drawn over them.
+  for (const [edge, colour] of [[0, palette.line], [1, palette.paper]] as const) {
+    pen.rect(0, 0, width, top - edge, colour);
+    pen.rect(0, bottom + edge, width, height - bottom - edge, colour);
+    pen.rect(0, 0, left - edge, height, colour);
+    pen.rect(right + edge, 0, width - right - edge, height, colour);
+  }
+  drawNames(pen, palette, view, "rows");
+  drawNames(pen, palette, view, "columns");
+
+  // The colours, with the values that they stand for.
+  const long = clamp(width - left - 60, 60, 320);
+  const below = bottom + 14;
+  const { from } = shades;
+  const values = Float32Array.from({ length: 64 }, (_, step) => from + (step / 63) * (1 - from));
+  pen.rect(left - 1, below - 1, long + 2, 12, palette.line);
+  image(left, below, long, 10, { rows: 1, columns: 64, values }, (position) => position);
+  for (let part = 0; part <= 1; part += 0.25) {
+    const value = valueAt(shades, from + part * (1 - from));
+    pen.text(left + part * long, below + 22, value, { fill: palette.quiet, size: 11, align: "center" });
+  }
+  pen.text(left + long + 26, below + 5, fitted(heat.unit, width - left - long - 30), { fill: palette.quiet });
 }
 
 /** The items that are seen, even if in part, and their place. */
@@ -70,67 +84,41 @@ function cut(side: Side) {
   return { first, last, start, length: pixelOf(side, last) - start };
 }
 
-/** Pixels for values; a value that is 0 has no colour, and there are many. */
-function pixelsOf({ rows, columns, values }: Matrix, position: (value: number) => number, table: Uint32Array): ImageData {
-  const pixels = new ImageData(columns, rows);
-  const words = new Uint32Array(pixels.data.buffer).fill(table[toPixel(0)]!);
-  for (let at = 0; at < words.length; at++) if (values[at] !== 0) words[at] = table[toPixel(position(values[at]!))]!;
-  return pixels;
-}
-
-function outline(pen: Pen, x: number, y: number, width: number, height: number, colour: string): void {
-  for (const at of [y, y + height]) pen.line(x, at, x + width, at, colour);
-  for (const at of [x, x + width]) pen.line(at, y, at, y + height, colour);
+/** A bar along what is seen of a row or a column. */
+function drawBar(pen: Pen, view: View, which: keyof Both<Side>, at: number, y: number, thick: number, colour: string): void {
+  const side = view[which];
+  const edge = (index: number) => clamp(pixelOf(side, index), side.start, side.start + side.length);
+  const from = edge(at);
+  const long = edge(at + 1) - from;
+  if (long <= 0) return;
+  if (which === "columns") pen.rect(from, y, Math.max(1, long), thick, colour);
+  else pen.rect(y, from, thick, Math.max(1, long), colour);
 }
 
 /** Names of those that have room: every one, or every second, third, ...; those that are chosen first. */
-function drawNames(pen: Pen, palette: Palette, { found, marks, ...layout }: View, which: "rows" | "columns"): void {
-  const side = layout[which];
+function drawNames(pen: Pen, palette: Palette, view: View, which: keyof Both<Side>): void {
+  const side = view[which];
   const across = which === "columns";
-  const beside = (across ? layout.rows : layout.columns).start;
-  const cell = side.length / side.seen;
-  const bar = (colour: string) => (at: number) => {
-    const from = Math.max(side.start, pixelOf(side, at));
-    const long = Math.min(side.start + side.length, pixelOf(side, at + 1)) - from;
-    if (long <= 0) return;
-    if (across) pen.rect(from, beside - 4, Math.max(1, long), 4, colour);
-    else pen.rect(beside - 4, from, 4, Math.max(1, long), colour);
-  };
-  found[which].forEach(bar(palette.link));
-  marks[which].forEach(bar(palette.warn));
-  const every = Math.max(1, Math.ceil(NAME[which] / cell));
+  const beside = (across ? view.rows : view.columns).start;
+  const marks = view.marks[which];
+  for (const at of view.found[which]) drawBar(pen, view, which, at, beside - 4, 4, palette.link);
+  for (const at of marks) drawBar(pen, view, which, at, beside - 4, 4, palette.warn);
+  const every = Math.max(1, Math.ceil((NAME[which] * side.seen) / side.length));
   const named: number[] = [];
   const name = (at: number) => {
     const item = side.items[at];
     if (item === undefined || !isSeen(side, at + 0.5) || named.some((other) => Math.abs(other - at) < every)) return;
     named.push(at);
     const middle = pixelOf(side, at + 0.5);
-    const bold = marks[which].has(at);
-    const style = { fill: bold ? palette.ink : palette.quiet, bold, align: "right" } as const;
+    const bold = marks.includes(at);
+    const [x, y] = across ? [middle, beside - 8] : [beside - 8, middle];
     // The names of columns lean to the left, over those of rows, where there is room.
-    if (across) pen.text(middle, beside - 8, fitted(item.label, Math.min(107, 1.55 * middle), 12, bold), { ...style, angle: SLANT });
-    else pen.text(beside - 8, middle, fitted(item.label, beside - 16, 12, bold), style);
+    const text = fitted(item.label, across ? Math.min(107, 1.55 * middle) : beside - 16, 12, bold);
+    const fill = bold ? palette.ink : palette.quiet;
+    pen.text(x, y, text, { fill, bold, align: "right", angle: across ? SLANT : 0 });
   };
-  marks[which].forEach(name);
+  marks.forEach(name);
   for (let at = Math.floor(side.from / every) * every; at < side.from + side.seen; at += every) name(at);
-}
-
-const STOPS = 5;
-
-/** The colours with the values that they stand for. */
-function drawScale(pen: Pen, palette: Palette, { heat, shades, columns, width }: View, table: Uint32Array, top: number): void {
-  const left = columns.start;
-  const long = clamp(width - left - 60, 60, 320);
-  const from = heat.signed ? -1 : 0;
-  const at = (part: number) => from + part * (1 - from);
-  const steps = Float32Array.from({ length: 64 }, (_, step) => at(step / 63));
-  pen.image(left, top, long, 10, pixelsOf({ rows: 1, columns: 64, values: steps }, (value) => value, table));
-  outline(pen, left, top, long, 10, palette.line);
-  for (let stop = 0; stop < STOPS; stop++) {
-    const x = left + (stop * long) / (STOPS - 1);
-    pen.text(x, top + 22, valueAt(shades, at(stop / (STOPS - 1))), { fill: palette.quiet, size: 11, align: "center" });
-  }
-  pen.text(left + long + 26, top + 5, fitted(heat.unit, width - left - long - 30), { fill: palette.quiet });
 }
 
 /** The value of a position: every scale ascends, so halving finds it. */

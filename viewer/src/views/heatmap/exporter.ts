@@ -1,6 +1,5 @@
 // What the heatmap exports: the part that is seen as a picture, all of it as numbers.
 
-import type { AxisItem } from "../../core/axis.js";
 import { shortest } from "../../core/scale.js";
 import type { Exporter, Row } from "../../ui/export.js";
 import type { Facts } from "../../ui/export/facts.js";
@@ -11,13 +10,6 @@ import type { Side } from "./layout.js";
 
 /** `view`: what is on the screen now. */
 export function heatExporter(viewer: Viewer, title: string, own: Facts, view: () => View): Exporter {
-  /** All values as they are shown; null where a column is masked. */
-  const values = () => {
-    const { rows, columns, shown } = view().heat;
-    return rows.map((_, row) =>
-      columns.map(({ masked }, column) => (masked ? null : shortest(shown.values[row * columns.length + column]!))),
-    );
-  };
   return {
     facts() {
       const { heat, rows, columns } = view();
@@ -26,16 +18,15 @@ export function heatExporter(viewer: Viewer, title: string, own: Facts, view: ()
     },
     ...drawn(viewer, () => ({ ...view(), title, draw: (pen, palette) => drawHeat(pen, palette, view(), 2) })),
     csv() {
-      const { rows, columns } = view().heat;
-      const head = columns.map(({ label, masked }) => (masked ? `${label} (masked)` : label));
-      return [["", ...head], ...values().map((row, at): Row => [rows[at]!.label, ...row.map((value) => value ?? "")])];
+      const { rows, columns, shown } = view().heat;
+      const value = (at: number) => shortest(shown.values[at]!);
+      return [
+        ["", ...columns.map(({ label, masked }) => (masked ? `${label} (masked)` : label))],
+        ...rows.map(({ label }, row): Row => [label, ...columns.map(({ masked }, at) => (masked ? "" : value(row * columns.length + at)))]),
+      ];
     },
-    json: () => ({ title, rows: view().heat.rows.map(told), columns: view().heat.columns.map(told), values: values() }),
+    more: () => ({ title, items: { rows: view().heat.rows, columns: view().heat.columns } }),
   };
-}
-
-function told({ members: _, ...item }: AxisItem) {
-  return item;
 }
 
 /** Which of its items are seen. */

@@ -7,11 +7,9 @@ import type { Block, Elsewhere } from "../../core/schema.js";
 import type { Masking } from "../../core/shares.js";
 import { visible } from "../../core/text.js";
 import words from "../../generated/words.json";
+import type { Both } from "./layout.js";
 
-interface Axes {
-  rows: readonly AxisItem[];
-  columns: readonly AxisItem[];
-}
+type Axes = Both<readonly AxisItem[]>;
 
 export interface Heat extends Axes {
   /** As they were measured, masked columns too. */
@@ -19,72 +17,48 @@ export interface Heat extends Axes {
   /** As they are shown: nothing where a column is masked, and divided where it is renormalised. */
   shown: Matrix;
   unit: string;
-  /** Whether values may be below zero. */
-  signed: boolean;
-  /** The stretch of the output that each row is about; null where it is about none. */
-  about: readonly (Stretch | null)[];
-  notes: readonly string[];
+  /** The stretch of the output that each row is about; an empty one where it is about none. */
+  about: readonly Place[];
+  notes: string[];
   /** How a value is to be read: how exact it is, and whether something can stand there at all. */
   remark: (value: number, row: number, column: number) => string;
 }
 
-export interface Stretch {
+/** Characters of a source, by its id; of the output for null. */
+export interface Place {
+  source: string | null;
   start: number;
   end: number;
 }
 
 export interface Options extends AxisOptions, Masking {}
 
-/** Targets x segments of a result. */
-export function scoresHeat(loaded: Loaded, result: number, options: Options): Heat {
-  const { scores, told } = loaded.result(result);
-  const axes = { rows: targetAxis(loaded), columns: segmentAxis(loaded) };
-  const heat = heatOfEvidence(loaded, result, options, scores, axes, told.scores.elsewhere);
-  const unmeasured = told.scores.unmeasured.length;
-  return unmeasured === 0 ? heat : { ...heat, notes: [...heat.notes, `Not measured, and drawn as 0: ${unmeasured}.`] };
-}
-
-/** Tokens, or words, of the output x those of the sources; null where none were kept. */
-export function detailHeat(loaded: Loaded, result: number, options: Options): Heat | null {
-  const { detail, told } = loaded.result(result);
-  const axes = detailAxes(loaded, result, options);
-  if (detail === null || told.detail === null || axes === null) return null;
-  const outside = told.detail.elsewhere;
-  const elsewhere = axes.rows.map(({ members }) => mean(members.flatMap((member) => outside[member] ?? [])));
-  return heatOfEvidence(loaded, result, options, regroup(detail, axes.rows, axes.columns), axes, elsewhere);
-}
-
-function heatOfEvidence(
-  loaded: Loaded,
-  result: number,
-  options: Options,
-  values: Matrix,
-  axes: Axes,
-  elsewhere: readonly Elsewhere[] | null,
-): Heat {
-  const { scores } = loaded.result(result).told;
-  const heat = heatOf(axes, values, options, words.units[scores.unit], elsewhere !== null, (line, at) => {
-    const evidence = { row: line, elsewhere: elsewhere?.[at] ?? null, stderr: null, alone: new Map(), unmeasured: 0 };
+/** Targets x segments of a result, or tokens of the output x those of the sources: null where none were kept. */
+export function evidenceHeat(loaded: Loaded, result: number, options: Options, byToken: boolean): Heat | null {
+  const { told, scores, detail } = loaded.result(result);
+  const { unit, signed, unmeasured } = told.scores;
+  const axes = byToken ? detailAxes(loaded, result, options) : { rows: targetAxis(loaded), columns: segmentAxis(loaded) };
+  const matrix = byToken ? detail : scores;
+  if (axes === null || matrix === null) return null;
+  const { elsewhere: outside } = (byToken && told.detail) || told.scores;
+  const heat = heatOf(axes, matrix, options, words.units[unit], (row, { members }) => {
+    const elsewhere = outside && mean(members.map((member) => outside[member]!));
+    const evidence = { row, elsewhere, stderr: null, alone: new Map(), unmeasured: 0 };
     const { shares, masked } = loaded.maskedShares(result, evidence, options);
-    if (options.renormalised) line.set(shares);
+    if (options.renormalised) row.set(shares);
     return masked;
   });
-  const signed = scores.signed && !options.renormalised;
-  const lost = scores.signed && !signed ? ["Scores below zero or within noise count as 0."] : [];
-  return { ...heat, signed, notes: [...heat.notes, ...lost] };
-}
-
-/** What attention of a block is shown on. */
-export function attentionAxes(loaded: Loaded, { queries, keys }: Block, options: AxisOptions): Axes {
-  return { rows: axisOf(queries, loaded, options), columns: axisOf(keys, loaded, options) };
+  if (signed && options.renormalised) heat.notes.push("Scores below zero or within noise count as 0.");
+  if (!byToken && unmeasured.length > 0) heat.notes.push(`Not measured, and drawn as 0: ${unmeasured.length}.`);
+  return heat;
 }
 
 /** Queries x keys of some attention of a block. */
-export function attentionHeat(loaded: Loaded, block: Block, axes: Axes, weights: Matrix, options: Options): Heat {
-  const { rows, columns } = axes;
+export function attentionHeat(loaded: Loaded, block: Block, weights: Matrix, options: Options): Heat {
+  const rows = axisOf(block.queries, loaded, options);
+  const columns = axisOf(block.keys, loaded, options);
   const hidden = columns.flatMap(({ masked }, at) => (masked ? [at] : []));
-  const merged = rows.length < weights.rows || columns.length < weights.columns;
-  const heat = heatOf(axes, merged ? regroup(weights, rows, columns) : weights, options, words.units.attention_mass, true, (line) => {
+  const heat = heatOf({ rows, columns }, weights, options, words.units.attention_mass, (line) => {
     let masked = 0;
     for (const at of hidden) {
       masked += line[at]!;
@@ -96,51 +70,50 @@ export function attentionHeat(loaded: Loaded, block: Block, axes: Axes, weights:
     }
     return masked;
   });
-  const tokens = new Map((loaded.explanation.output.tokens ?? []).map((token, at) => [block.explaining[at], token]));
-  const about = rows.map(({ members }) => {
+  const tokens = new Map(loaded.explanation.output.tokens?.map((token, at) => [block.explaining[at], token]));
+  heat.about = rows.map(({ members }) => {
     const own = members.flatMap((member) => tokens.get(member) ?? []).filter(({ start, end }) => end > start);
-    return own.length === 0 ? null : { start: own[0]!.start, end: own.at(-1)!.end };
+    return { source: null, start: own[0]?.start ?? 0, end: own.at(-1)?.end ?? 0 };
   });
   const { floor, relative_error, absolute_error } = block.precision;
-  const remark = (value: number, row: number, column: number) => {
-    const last = Math.max(...rows[row]!.members.map((member) => block.positions[member] ?? 0));
+  heat.remark = (value, row, column) => {
+    const last = block.positions[rows[row]!.members.at(-1)!]!;
     if (block.name === "decoder" && columns[column]!.members[0]! > last) return "nothing: this token is read later";
     return `within ${value < floor ? exact(absolute_error) : `${exact(100 * relative_error)}${NBSP}%`} of the model's`;
   };
-  return { ...heat, about, remark, notes: [...heat.notes, ...(block.left_out ? [visible(block.left_out)] : [])] };
+  if (block.left_out) heat.notes.push(visible(block.left_out));
+  return heat;
 }
 
 /** `show` masks and divides one row, and tells how much of it is masked. */
 function heatOf(
   { rows, columns }: Axes,
-  values: Matrix,
+  matrix: Matrix,
   { maskSink, maskSpecial, renormalised }: Options,
   unit: string,
-  masks: boolean,
-  show: (line: Float32Array, row: number) => number,
+  show: (line: Float32Array, row: AxisItem) => number,
 ): Heat {
+  const values = regroup(matrix, rows, columns);
   const shown = { ...values, values: values.values.slice() };
+  const width = columns.length;
   let masked = 0;
-  for (let row = 0; row < values.rows; row++) {
-    masked += show(shown.values.subarray(row * values.columns, (row + 1) * values.columns), row) / values.rows;
-  }
-  const parts = [...(maskSink ? [words.parts.sink] : []), ...(maskSpecial ? [words.parts.special] : [])];
-  const said = masks && parts.length > 0;
+  rows.forEach((row, at) => (masked += show(shown.values.subarray(at * width, (at + 1) * width), row) / rows.length));
+  const { sink, special } = words.parts;
+  const parts = [maskSink && sink, maskSpecial && special].filter(Boolean).join("; and on ");
   return {
     rows,
     columns,
     values,
     shown,
-    unit: renormalised ? `${unit}, renormalised` : unit,
-    signed: false,
+    unit: renormalised ? "share of what is shown" : unit,
     about: rows,
-    notes: said ? [`Masked: ${percent(masked)} of a row on average, on ${parts.join("; and on ")}.`] : [],
+    notes: masked > 0 ? [`Masked: ${percent(masked)} of a row on average, on ${parts}.`] : [],
     remark: () => "",
   };
 }
 
 function mean(all: readonly Elsewhere[]): Elsewhere {
-  const sums: Record<string, number> = { sink: 0, special: 0, total: 0 };
+  const sums: Record<string, number> = {};
   for (const own of all) for (const [part, value] of Object.entries(own)) sums[part] = (sums[part] ?? 0) + value / all.length;
   return sums as Elsewhere;
 }
@@ -151,15 +124,16 @@ export function exact(value: number): string {
 }
 
 /** What is at a cell: its row, its column, its exact value, and how that is to be read. */
-export function told(heat: Heat, row: number, column: number): [string, string, string, string] {
-  const { label, masked } = heat.columns[column]!;
-  const value = (masked ? heat.values : heat.shown).values[row * heat.columns.length + column]!;
-  const rest = [masked ? "masked" : "", heat.remark(value, row, column)].filter(Boolean).join("; ");
-  return [short(heat.rows[row]!.label), short(label), exact(value), `${heat.unit}${rest && ` (${rest})`}`];
+export function told({ rows, columns, values, shown, unit, remark }: Heat, at: Both<number>): readonly string[] {
+  const { label, masked } = columns[at.columns]!;
+  const value = (masked ? values : shown).values[at.rows * columns.length + at.columns]!;
+  const rest = [masked && "masked", remark(value, at.rows, at.columns)].filter(Boolean).join("; ");
+  return [short(rows[at.rows]!.label), short(label), exact(value), unit + (rest && ` (${rest})`)];
 }
+
+const LONGEST = 60;
 
 /** A label where there is little room. */
 export function short(label: string): string {
-  const signs = [...label.slice(0, 120)];
-  return signs.length > 60 ? `${signs.slice(0, 60).join("")}…` : label;
+  return label.length > LONGEST ? `${[...label.slice(0, LONGEST)].slice(0, -1).join("")}…` : label;
 }

@@ -3,12 +3,11 @@
 import { useMemo } from "preact/hooks";
 import type { Block } from "../../core/schema.js";
 import { visible } from "../../core/text.js";
-import words from "../../generated/words.json";
-import { noun } from "../../ui/chosen.js";
+import { maskingOf, noun } from "../../ui/chosen.js";
 import { PICTURES } from "../../ui/state.js";
 import { useViewer } from "../../ui/viewer.js";
 import { useMean } from "./attention.js";
-import { attentionAxes, attentionHeat, detailHeat, type Options, scoresHeat } from "./heat.js";
+import { attentionHeat, evidenceHeat, type Options } from "./heat.js";
 import { Choice, chosenOf, Pickers } from "./pickers.js";
 import { Heatmap } from "./plot.js";
 
@@ -18,6 +17,8 @@ export function HeatmapView() {
   const { loaded, state } = useViewer();
   const blocks = loaded.explanation.attention ?? [];
   const block = blocks[state.block.value] ?? blocks[0];
+  const now = { ...maskingOf(state), merged: state.merged.value };
+  const options = useMemo(() => now, Object.values(now));
   const picture = PICTURES.indexOf(state.picture.value);
   const there = [true, loaded.result(state.result.value).detail !== null, block !== undefined];
   return (
@@ -32,66 +33,53 @@ export function HeatmapView() {
       {!there[picture] ? (
         <p class="quiet">This explanation holds no such values.</p>
       ) : picture < 2 ? (
-        <Evidence key={picture} detail={picture === 1} />
+        <Evidence options={options} key={picture} byToken={picture === 1} />
       ) : (
-        block !== undefined && <OfBlock key={block.name} blocks={blocks} block={block} />
+        block !== undefined && <OfBlock key={block.name} options={options} blocks={blocks} block={block} />
       )}
     </section>
   );
 }
 
-function useOptions(): Options {
-  const { maskSink, maskSpecial, merged, renormalised } = useViewer().state;
-  const now = { maskSink: maskSink.value, maskSpecial: maskSpecial.value, merged: merged.value, renormalised: renormalised.value };
-  return useMemo(() => now, Object.values(now));
-}
-
 /** Scores, or those of single tokens. */
-function Evidence({ detail }: { detail: boolean }) {
+function Evidence({ options, byToken }: { options: Options; byToken: boolean }) {
   const { loaded, state } = useViewer();
-  const options = useOptions();
   const result = state.result.value;
-  const heat = useMemo(() => (detail ? detailHeat : scoresHeat)(loaded, result, options), [result, options]);
+  const heat = useMemo(() => evidenceHeat(loaded, result, options, byToken), [result, options]);
   if (heat === null) return null;
   const { method, scores } = loaded.result(result).told;
-  const what = !detail ? `${noun(loaded)} by passage` : options.merged ? "word by word" : "token by token";
+  const what = !byToken ? `${noun(loaded)} by passage` : options.merged ? "word by word" : "token by token";
   // Where a method measures nothing outside the sources, nothing of it can be masked.
   const facts = scores.elsewhere === null ? { masked: "nothing" } : {};
   const shape = `${heat.rows.length} ${heat.columns.length}`;
-  return <Heatmap key={shape} heat={heat} title={`${visible(method.name)}, ${what}`} facts={facts} ofScores={!detail} />;
+  return <Heatmap key={shape} heat={heat} title={`${visible(method.name)}, ${what}`} facts={facts} ofScores={!byToken} />;
 }
 
-function OfBlock({ blocks, block }: { blocks: readonly Block[]; block: Block }) {
+function OfBlock({ options, blocks, block }: { options: Options; blocks: readonly Block[]; block: Block }) {
   const { loaded, state, announce } = useViewer();
-  const options = useOptions();
-  const { mean, progress } = useMean(block);
-  const axes = useMemo(() => attentionAxes(loaded, block, options), [options]);
-  const matrix = mean?.matrix ?? null;
-  const heat = useMemo(() => matrix && attentionHeat(loaded, block, axes, matrix, options), [matrix, axes]);
+  const { mean, said } = useMean(block);
+  const heat = useMemo(() => mean?.matrix && attentionHeat(loaded, block, mean.matrix, options), [mean, options]);
   const step = (key: string) => {
-    const what = key === "[" || key === "]" ? "heads" : "layers";
-    const by = { "[": -1, "]": 1, "{": -1, "}": 1 }[key];
-    if (by === undefined) return false;
+    const sign = ["[", "]", "{", "}"].indexOf(key);
+    if (sign < 0) return false;
+    const what = sign < 2 ? "heads" : "layers";
     const count = what === "heads" ? block.heads : block.layers.length;
     const now = chosenOf(state[what].value, count);
-    const at = now.length === 1 ? (now[0]! + by + count) % count : 0;
+    const at = now.length === 1 ? (now[0]! + (sign % 2 ? 1 : count - 1)) % count : 0;
     state[what].value = [at];
     announce(what === "heads" ? `Head ${at}` : `Layer ${block.layers[at]}`);
     return true;
   };
-  // Attention is one thing, whatever method has been chosen for the scores.
-  const facts = { method: "attention weights", evidence: words.evidence.descriptive, caveats: "Attention is where the model looked, not why it answered." };
   return (
     <>
       <Pickers blocks={blocks} block={block} />
-      <p class="quiet">{progress || mean?.said}</p>
-      {mean !== null && heat === null && <p class="quiet">These weights were not kept. {visible(block.left_out ?? "")}</p>}
-      {heat !== null && mean !== null && (
+      <p class="quiet">{said}</p>
+      {mean && heat && (
         <Heatmap
           key={options.merged}
           heat={heat}
           title={`Attention of the ${block.name === "cross" ? "decoder on the encoder" : block.name}: ${mean.name}`}
-          facts={facts}
+          facts={{}}
           ofScores={false}
           onKey={step}
         />

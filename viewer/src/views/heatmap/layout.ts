@@ -2,6 +2,16 @@
 
 import type { AxisItem } from "../../core/axis.js";
 
+/** Something of the rows, and the same of the columns. */
+export interface Both<T> {
+  rows: T;
+  columns: T;
+}
+
+export function both<T>(make: (which: keyof Both<T>) => T): Both<T> {
+  return { rows: make("rows"), columns: make("columns") };
+}
+
 /** The items that are seen: [from, from + seen). */
 export interface Range {
   from: number;
@@ -15,9 +25,7 @@ export interface Side extends Range {
   length: number;
 }
 
-export interface Layout {
-  rows: Side;
-  columns: Side;
+export interface Layout extends Both<Side> {
   width: number;
   height: number;
 }
@@ -28,26 +36,22 @@ const RIGHT = 12;
 /** Cells are drawn no larger: few cells need not fill a screen. */
 const LARGEST = 64;
 
-interface Items {
-  rows: readonly AxisItem[];
-  columns: readonly AxisItem[];
-}
-
-/** Where on a canvas of this size things stand; `down` and `across`: what is seen. */
-export function layOut({ rows, columns }: Items, width: number, height: number, down: Range, across: Range): Layout {
+/** Where on a canvas of this width things stand, and how high it is; `camera`: what is seen. */
+export function layOut(items: Both<readonly AxisItem[]>, width: number, camera: Both<Range>): Layout {
   const left = Math.min(220, Math.round(width * 0.3));
-  const fit = (room: number, items: readonly AxisItem[]) => Math.max(1, Math.min(room, items.length * LARGEST));
+  const high = clamp(items.rows.length * 28, 64, 560);
+  const side = (which: keyof Both<Side>, start: number, room: number): Side => ({
+    ...camera[which],
+    items: items[which],
+    start,
+    length: clamp(room, 1, items[which].length * LARGEST),
+  });
   return {
-    rows: { ...down, items: rows, start: TOP, length: fit(height - TOP - BOTTOM, rows) },
-    columns: { ...across, items: columns, start: left, length: fit(width - left - RIGHT, columns) },
+    rows: side("rows", TOP, high),
+    columns: side("columns", left, width - left - RIGHT),
     width,
-    height,
+    height: TOP + high + BOTTOM,
   };
-}
-
-/** The height of a canvas that shows so many rows well. */
-export function heightFor(rows: number): number {
-  return TOP + BOTTOM + Math.max(64, Math.min(560, rows * 28));
 }
 
 /** The pixel where an item begins. */
@@ -72,10 +76,10 @@ export function moved({ items, seen }: Side, from: number): Range {
 
 /** Nearer (factor above 1) or farther; what is at `index` stays where it is. */
 export function zoomed(side: Side, factor: number, index: number): Range {
-  const count = side.items.length;
-  const seen = clamp(side.seen / factor, Math.min(count, side.length / LARGEST), count);
-  const fixed = clamp(index, side.from, side.from + side.seen);
-  return moved({ ...side, seen }, fixed - ((fixed - side.from) * seen) / side.seen);
+  const { from, items, length } = side;
+  const seen = clamp(side.seen / factor, Math.min(items.length, length / LARGEST), items.length);
+  const fixed = clamp(index, from, from + side.seen);
+  return moved({ ...side, seen }, fixed - ((fixed - from) * seen) / side.seen);
 }
 
 export function clamp(value: number, least: number, most: number): number {

@@ -1,48 +1,36 @@
 // What is chosen in all views, and what was searched for, as rows and columns of this one.
 
-import type { AxisItem } from "../../core/axis.js";
 import type { Loaded } from "../../core/model.js";
 import type { Found } from "../../ui/found.js";
 import type { Choice } from "../../ui/state.js";
-import type { Heat, Stretch } from "./heat.js";
+import type { Heat, Place } from "./heat.js";
+import { type Both, both } from "./layout.js";
 
-export interface Marks {
-  rows: ReadonlySet<number>;
-  columns: ReadonlySet<number>;
-}
-
-const NONE: ReadonlySet<number> = new Set();
+/** Indices of rows and of columns. */
+export type Marks = Both<readonly number[]>;
 
 /** The rows and columns that hold a word that was searched for. */
-export function marksOfFound({ sourceIndex }: Loaded, { rows, columns }: Heat, found: readonly Found[]): Marks {
-  if (found.length === 0) return { rows: NONE, columns: NONE };
-  const places = new Map<number | null, Found[]>();
-  for (const place of found) places.set(place.source, [...(places.get(place.source) ?? []), place]);
-  const holds = (item: AxisItem) => {
-    const source = item.source === null ? null : (sourceIndex.get(item.source) ?? null);
-    return (places.get(source) ?? []).some((place) => overlap(item, place));
-  };
-  return { rows: where(rows, holds), columns: where(columns, holds) };
+export function marksOfFound({ explanation }: Loaded, heat: Heat, found: readonly Found[]): Marks {
+  const places = found.map((own) => ({ ...own, source: own.source === null ? null : explanation.sources[own.source]!.id }));
+  return both((which) => within(heat[which], places));
 }
 
 /** The rows and columns of what is chosen. */
-export function marksOf(loaded: Loaded, heat: Heat, choice: Choice, ofScores: boolean): Marks {
-  if (choice === null) return { rows: NONE, columns: NONE };
+export function marksOf({ segments, targets }: Loaded, heat: Heat, choice: Choice, ofScores: boolean): Marks {
+  if (choice === null) return { rows: [], columns: [] };
   if (choice.kind === "segment") {
     // A region of an image has no characters.
-    if (ofScores) return { rows: NONE, columns: new Set([choice.index]) };
-    const { source, start, end } = loaded.segments[choice.index]!;
-    const own = (item: AxisItem) => item.source === source && overlap(item, { start: start ?? 0, end: end ?? 0 });
-    return { rows: NONE, columns: where(heat.columns, own) };
+    const { source, start, end } = segments[choice.index]!;
+    const place = { source, start: start ?? 0, end: end ?? 0 };
+    return { rows: [], columns: ofScores ? [choice.index] : within(heat.columns, [place]) };
   }
-  const stretch = choice.kind === "target" ? loaded.targets[choice.index]! : choice;
-  return { rows: where(heat.about, (about) => about !== null && overlap(about, stretch)), columns: NONE };
+  const { start, end } = choice.kind === "target" ? targets[choice.index]! : choice;
+  return { rows: within(heat.about, [{ source: null, start, end }]), columns: [] };
 }
 
-function overlap(one: Stretch, other: Stretch): boolean {
-  return one.start < other.end && one.end > other.start;
-}
-
-function where<T>(items: readonly T[], own: (item: T) => boolean): Set<number> {
-  return new Set(items.flatMap((item, at) => (own(item) ? [at] : [])));
+/** Those of the items that share a character with one of the places. */
+function within(items: readonly Place[], places: readonly Place[]): number[] {
+  return items.flatMap(({ source, start, end }, at) =>
+    places.some((place) => place.source === source && place.start < end && place.end > start) ? [at] : [],
+  );
 }

@@ -1,8 +1,8 @@
 // A heatmap on the screen: its title and notes, the picture with zoom, pan and the cell that is looked at, the table.
 
-import type { Signal } from "@preact/signals-core";
 import { useMemo, useRef } from "preact/hooks";
 import { useStage } from "../../canvas/stage.js";
+import { choose } from "../../ui/chosen.js";
 import { useSignal } from "../../ui/draw.js";
 import { useExporter } from "../../ui/export.js";
 import type { Facts } from "../../ui/export/facts.js";
@@ -10,14 +10,9 @@ import { useViewer } from "../../ui/viewer.js";
 import { drawHeat, shadesOf, type View } from "./draw.js";
 import { heatExporter } from "./exporter.js";
 import { type Heat, told } from "./heat.js";
-import { clamp, heightFor, indexAt, isSeen, type Layout, layOut, moved, pixelOf, type Range, type Side, zoomed } from "./layout.js";
+import { type Both, both, clamp, indexAt, isSeen, layOut, moved, pixelOf, type Range, type Side, zoomed } from "./layout.js";
 import { marksOf, marksOfFound } from "./marks.js";
 import { Table } from "./table.js";
-
-export interface Cell {
-  row: number;
-  column: number;
-}
 
 interface HeatmapProps {
   heat: Heat;
@@ -30,7 +25,6 @@ interface HeatmapProps {
 }
 
 const STEP = 1.5;
-const HINT = "Arrow keys: from cell to cell; with shift: move the picture. + and −: zoom; 0: show all. Enter: choose the row";
 
 export function Heatmap({ heat, title, facts, ofScores, onKey }: HeatmapProps) {
   const viewer = useViewer();
@@ -41,192 +35,162 @@ export function Heatmap({ heat, title, facts, ofScores, onKey }: HeatmapProps) {
   const shades = useMemo(() => shadesOf(heat.shown.values, scale), [heat, scale]);
   const marks = useMemo(() => marksOf(loaded, heat, choice, ofScores), [heat, choice]);
   const found = useMemo(() => marksOfFound(loaded, heat, places), [heat, places]);
-  const [rows, columns] = [heat.rows.length, heat.columns.length];
-  const whole = { down: { from: 0, seen: rows }, across: { from: 0, seen: columns } };
-  const camera = useSignal<{ down: Range; across: Range }>(whole);
-  const cell = useSignal<Cell | null>(null);
-  const size = useSignal({ width: 900, height: 600 });
+  const whole = both((which) => ({ from: 0, seen: heat[which].length }));
+  const camera = useSignal<Both<Range>>(whole);
+  const width = useSignal(900);
+  /** The cell that is looked at: its row and its column. */
+  const cell = useSignal<Both<number> | null>(null);
   const table = useSignal(false);
-  const drag = useRef<{ x: number; y: number; far: number } | null>(null);
+  /** Where a button was pressed: the point, and what lies there. */
+  const grip = useRef({ x: 0, y: 0, at: { rows: 0, columns: 0 } });
 
-  const layout = () => layOut(heat, size.peek().width, size.peek().height, camera.peek().down, camera.peek().across);
+  const layout = () => layOut(heat, width.value, camera.value);
   const view = (): View => ({ ...layout(), heat, shades, marks, found });
-  const { down, across } = camera.value;
-  const picture = useStage(({ pen, palette, width, height, ratio }) => {
-    if (width !== size.peek().width || height !== size.peek().height) size.value = { width, height };
+  const picture = useStage(({ pen, palette, width: now, ratio }) => {
+    width.value = now;
     drawHeat(pen, palette, view(), ratio);
   }, [shades, marks, found, camera.value]);
   useExporter(heatExporter(viewer, title, facts, view));
 
-  const middle = (side: Side, at: number | undefined) => (at === undefined ? side.from + side.seen / 2 : at + 0.5);
-  const zoom = (factor: number, row = cell.peek()?.row, column = cell.peek()?.column) => {
+  const aim = (range: (side: Side, which: keyof Both<Side>) => Range) => {
     const now = layout();
-    camera.value = {
-      down: zoomed(now.rows, factor, middle(now.rows, row)),
-      across: zoomed(now.columns, factor, middle(now.columns, column)),
-    };
+    camera.value = both((which) => range(now[which], which));
   };
-  const pan = (rowsBy: number, columnsBy: number) => {
-    const now = layout();
-    camera.value = { down: moved(now.rows, now.rows.from + rowsBy), across: moved(now.columns, now.columns.from + columnsBy) };
-  };
-  const look = (row: number, column: number) => {
-    const next = { row: clamp(row, 0, rows - 1), column: clamp(column, 0, columns - 1) };
-    const by = ({ from, seen }: Side, at: number) => Math.min(0, at - from) + Math.max(0, at + 1 - from - seen);
-    pan(by(layout().rows, next.row), by(layout().columns, next.column));
+  const zoom = (factor: number, at = cell.value) =>
+    aim((side, which) => zoomed(side, factor, at?.[which] ?? side.from + side.seen / 2));
+  const pan = (by: Both<number>) => aim((side, which) => moved(side, side.from + by[which]));
+  const look = (at: Both<number>) => {
+    const next = both((which) => clamp(at[which], 0, heat[which].length - 1));
+    aim((side, which) => moved(side, clamp(side.from, next[which] + 1 - side.seen, next[which])));
     cell.value = next;
-    const [name, other, value, rest] = told(heat, next.row, next.column);
-    announce(`${name} × ${other}: ${value} ${rest}`);
+    announce(told(heat, next).join(", "));
   };
-  const choose = ({ row, column }: Cell, ofColumn: boolean) => {
-    const about = heat.about[row];
-    if (ofColumn && !ofScores) return;
-    if (ofColumn) state.choice.value = { kind: "segment", index: column };
-    else if (ofScores) state.choice.value = { kind: "target", index: row };
-    else if (about != null) state.choice.value = { kind: "stretch", start: about.start, end: about.end };
-    announce(`Chosen: ${(ofColumn ? heat.columns[column] : heat.rows[row])?.label}`);
+  const pick = (at: Both<number>, ofColumn: boolean) => {
+    const { start, end } = heat.about[at.rows]!;
+    if (ofScores) choose(viewer, ofColumn ? { kind: "segment", index: at.columns } : { kind: "target", index: at.rows });
+    else if (!ofColumn && end > start) choose(viewer, { kind: "stretch", start, end });
   };
 
   const onKeyDown = (event: KeyboardEvent) => {
     const { key, shiftKey } = event;
-    const at = cell.peek();
-    const jump = event.ctrlKey || event.metaKey;
-    const move = {
+    const at = cell.value;
+    const { rows, columns } = camera.value;
+    const far = event.ctrlKey || event.metaKey;
+    if (event.altKey || (far && key !== "Home" && key !== "End")) return;
+    const by = {
       ArrowUp: [-1, 0],
       ArrowDown: [1, 0],
       ArrowLeft: [0, -1],
       ArrowRight: [0, 1],
       PageUp: [-10, 0],
       PageDown: [10, 0],
-      Home: jump ? [-rows, 0] : [0, -columns],
-      End: jump ? [rows, 0] : [0, columns],
+      Home: [far ? -Infinity : 0, -Infinity],
+      End: [far ? Infinity : 0, Infinity],
     }[key];
-    if (event.altKey || (jump && key !== "Home" && key !== "End")) return;
-    if (move !== undefined && shiftKey) pan((move[0]! * down.seen) / 4, (move[1]! * across.seen) / 4);
-    // The first key shows where one is.
-    else if (move !== undefined && at === null) look(Math.floor(down.from), Math.floor(across.from));
-    else if (move !== undefined && at !== null) look(at.row + move[0]!, at.column + move[1]!);
-    else if (key === "+" || key === "=") zoom(STEP);
+    if (by !== undefined) {
+      const [down, across] = by as [number, number];
+      if (shiftKey) pan({ rows: (down * rows.seen) / 4, columns: (across * columns.seen) / 4 });
+      else if (at) look({ rows: at.rows + down, columns: at.columns + across });
+      // The first key shows where one is.
+      else look({ rows: Math.floor(rows.from), columns: Math.floor(columns.from) });
+    } else if (key === "+" || key === "=") zoom(STEP);
     else if (key === "-") zoom(1 / STEP);
     else if (key === "0") camera.value = whole;
-    else if (key === "Enter" && at !== null) choose(at, shiftKey);
-    else if (key === "Escape" && at !== null) cell.value = null;
+    else if (key === "Enter" && at) pick(at, shiftKey);
+    else if (key === "Escape" && at) cell.value = null;
     else if (!onKey?.(key)) return;
     event.preventDefault();
   };
 
-  const pointOf = (event: MouseEvent) => {
-    const box = picture.current!.getBoundingClientRect();
-    return { x: event.clientX - box.left, y: event.clientY - box.top };
+  /** The row and the column at the pointer, with their fractions. */
+  const pointed = ({ offsetX, offsetY }: MouseEvent): Both<number> => {
+    const { rows, columns } = layout();
+    return { rows: indexAt(rows, offsetY), columns: indexAt(columns, offsetX) };
   };
-  /** The cell at a point; at a name, that of its row or column. */
-  const cellAt = (x: number, y: number): Cell | null => {
-    const now = layout();
-    const [row, column] = [indexAt(now.rows, y), indexAt(now.columns, x)];
-    if (!isSeen(now.rows, row) || !isSeen(now.columns, column)) return null;
-    return { row: Math.floor(row), column: Math.floor(column) };
+  const point = (at: Both<number>) => {
+    const { rows, columns } = camera.value;
+    if (!isSeen(rows, at.rows) || !isSeen(columns, at.columns)) return null;
+    const next = both((which) => Math.floor(at[which]));
+    if (next.rows !== cell.value?.rows || next.columns !== cell.value.columns) cell.value = next;
+    return next;
   };
   const onPointerDown = (event: PointerEvent) => {
     if (event.button !== 0) return;
     (event.currentTarget as Element).setPointerCapture(event.pointerId);
-    drag.current = { ...pointOf(event), far: 0 };
+    grip.current = { x: event.offsetX, y: event.offsetY, at: pointed(event) };
   };
   const onPointerMove = (event: PointerEvent) => {
-    const { x, y } = pointOf(event);
-    const before = drag.current;
-    if (before === null) {
-      const at = cellAt(x, y);
-      if (at !== null && (at.row !== cell.peek()?.row || at.column !== cell.peek()?.column)) cell.value = at;
-      return;
-    }
-    const now = layout();
-    const far = before.far + Math.hypot(x - before.x, y - before.y);
-    if (far > 4) pan(((before.y - y) * down.seen) / now.rows.length, ((before.x - x) * across.seen) / now.columns.length);
-    drag.current = { x, y, far };
+    const at = pointed(event);
+    if ((event.currentTarget as Element).hasPointerCapture(event.pointerId)) {
+      pan(both((which) => grip.current.at[which] - at[which]));
+    } else point(at);
   };
-  const onPointerUp = (event: PointerEvent) => {
-    const clicked = event.type === "pointerup" && drag.current !== null && drag.current.far <= 4;
-    drag.current = null;
-    const { x, y } = pointOf(event);
-    const { rows, columns } = layout();
-    const at = cellAt(Math.max(x, columns.start), Math.max(y, rows.start));
-    if (!clicked || at === null) return;
-    cell.value = at;
-    choose(at, y < rows.start);
+  const onClick = (event: MouseEvent) => {
+    const { x, y } = grip.current;
+    if (Math.hypot(event.offsetX - x, event.offsetY - y) > 4) return;
+    const at = pointed(event);
+    const { rows } = camera.value;
+    // At a name: its row or its column.
+    const clicked = point(both((which) => Math.max(at[which], camera.value[which].from)));
+    if (clicked) pick(clicked, at.rows < rows.from);
   };
   const onWheel = (event: WheelEvent) => {
     if (!event.ctrlKey && !event.metaKey) return;
     event.preventDefault();
-    const { x, y } = pointOf(event);
-    zoom(Math.exp(-event.deltaY / 200), indexAt(layout().rows, y) - 0.5, indexAt(layout().columns, x) - 0.5);
+    zoom(Math.exp(-event.deltaY / 200), pointed(event));
   };
 
-  const isWhole = down.seen === rows && across.seen === columns;
-  const label = `${title}: ${rows} rows, ${columns} columns; ${heat.unit}`;
+  const now = layout();
+  const isWhole = now.rows.seen === heat.rows.length && now.columns.seen === heat.columns.length;
+  /** Where a side is on the picture, and where the cell is on that. */
+  const bands = ({ start, length, ...side }: Side, at = 0) =>
+    [start, length, pixelOf({ start: 0, length, ...side }, at), length / side.seen].map((pixels) => `${pixels}px`);
+  const [top, height, y, high] = bands(now.rows, cell.value?.rows);
+  const [left, wide, x, long] = bands(now.columns, cell.value?.columns);
+  const [row, column, value, rest] = cell.value ? told(heat, cell.value) : [];
   return (
     <>
       <h2 dir="auto">{title}</h2>
       {heat.notes.map((note) => <p class="quiet">{note}</p>)}
       <div role="group" aria-label="Zoom">
-        <button type="button" onClick={() => zoom(STEP)} aria-label="Zoom in">+</button>
-        <button type="button" onClick={() => zoom(1 / STEP)} aria-label="Zoom out" disabled={isWhole}>−</button>
-        <button type="button" onClick={() => (camera.value = whole)} disabled={isWhole}>Show all</button>
-        <button type="button" aria-expanded={table.value} onClick={() => (table.value = !table.value)}>As a table</button>
-        <Readout heat={heat} cell={cell} />
+        <button onClick={() => zoom(STEP)} aria-label="Zoom in">+</button>
+        <button onClick={() => zoom(1 / STEP)} aria-label="Zoom out" disabled={isWhole}>−</button>
+        <button onClick={() => (camera.value = whole)} disabled={isWhole}>Show all</button>
+        <button aria-expanded={table.value} onClick={() => (table.value = !table.value)}>As a table</button>
+        {cell.value ? (
+          <p class="readout">
+            <strong class="exact">{value}</strong> <span class="quiet">{rest}:</span> <bdi lang="">{row}</bdi> ×{" "}
+            <bdi lang="">{column}</bdi>
+          </p>
+        ) : (
+          <p class="readout quiet">
+            Point at a cell, or use the arrow keys. Enter chooses its row{ofScores && ", Shift+Enter its passage"}; Ctrl and the
+            wheel zoom.
+          </p>
+        )}
       </div>
       <div
         class="plot-picture"
-        style={{ height: `${heightFor(rows)}px` }}
+        style={{ height: `${now.height}px` }}
         tabIndex={0}
         role="application"
         aria-roledescription="heatmap"
-        aria-label={label}
+        aria-label={`${title}: ${heat.rows.length} rows, ${heat.columns.length} columns; ${heat.unit}`}
         onKeyDown={onKeyDown}
         onPointerDown={onPointerDown}
         onPointerMove={onPointerMove}
-        onPointerUp={onPointerUp}
-        onPointerCancel={onPointerUp}
+        onClick={onClick}
         onWheel={onWheel}
       >
         <canvas class="stage" ref={picture} aria-hidden="true" />
-        <Cross cell={cell} size={size} layout={layout} />
+        {cell.value && (
+          <div class="cross" style={{ top, height, left, width: wide }}>
+            <i style={{ top: y, height: high }} />
+            <i style={{ left: x, width: long }} />
+          </div>
+        )}
       </div>
-      <p class="quiet hint">
-        {HINT}
-        {ofScores ? "; with shift: the passage" : onKey && ". [ and ]: another head; { and }: another layer"}.
-      </p>
       {table.value && <Table heat={heat} cell={cell} />}
     </>
-  );
-}
-
-/** The lines through the cell that is looked at: elements of their own, so that the picture need not be drawn again. */
-function Cross({ cell, size, layout }: { cell: Signal<Cell | null>; size: Signal<unknown>; layout: () => Layout }) {
-  const at = cell.value;
-  if (size.value === null || at === null) return null;
-  const { rows, columns } = layout();
-  const pixels = (style: Record<string, number>) => Object.fromEntries(Object.entries(style).map(([name, value]) => [name, `${value}px`]));
-  const place = {
-    left: pixelOf(columns, at.column) - columns.start,
-    top: pixelOf(rows, at.row) - rows.start,
-    width: columns.length / columns.seen,
-    height: rows.length / rows.seen,
-  };
-  return (
-    <div class="cross" style={pixels({ left: columns.start, top: rows.start, width: columns.length, height: rows.length })}>
-      <i style={pixels(place)} />
-    </div>
-  );
-}
-
-/** The cell that is looked at, in words: what it stands for, and its exact value. */
-function Readout({ heat, cell }: { heat: Heat; cell: Signal<Cell | null> }) {
-  const at = cell.value;
-  if (at === null) return <p class="readout quiet">Point at a cell, or use the arrow keys.</p>;
-  const [row, column, value, rest] = told(heat, at.row, at.column);
-  return (
-    <p class="readout">
-      <strong class="exact">{value}</strong> <span class="quiet">{rest}:</span> <bdi lang="">{row}</bdi> × <bdi lang="">{column}</bdi>
-    </p>
   );
 }

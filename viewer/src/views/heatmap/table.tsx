@@ -1,29 +1,32 @@
 // The picture as a table: a part of it, around the cell that is looked at.
 
 import type { Signal } from "@preact/signals-core";
+import { useMemo } from "preact/hooks";
 import { rangeOf } from "./exporter.js";
 import { exact, type Heat, short } from "./heat.js";
-import { clamp } from "./layout.js";
-import type { Cell } from "./plot.js";
+import type { Both } from "./layout.js";
 
 /** Rows and columns of one part. */
 const PART = 50;
 
-export function Table({ heat, cell }: { heat: Heat; cell: Signal<Cell | null> }) {
-  const row = firstOf(cell.value?.row);
-  const column = firstOf(cell.value?.column);
+export function Table({ heat, cell }: { heat: Heat; cell: Signal<Both<number> | null> }) {
+  const row = firstOf(cell.value?.rows);
+  const column = firstOf(cell.value?.columns);
+  // Thousands of elements: the pointer may go from cell to cell without their being compared.
+  return useMemo(() => drawn(heat, row, column, (next) => (cell.value = next)), [heat, row, column]);
+}
+
+function drawn(heat: Heat, row: number, column: number, look: (at: Both<number>) => void) {
   const rows = heat.rows.slice(row, row + PART);
   const columns = heat.columns.slice(column, column + PART);
   const step = (name: string, down: number, across: number) => {
-    const next = { row: row + down, column: column + across };
-    const there = heat.rows[next.row] !== undefined && heat.columns[next.column] !== undefined;
+    const next = { rows: row + down, columns: column + across };
     return (
-      <button type="button" disabled={!there} onClick={() => (cell.value = next)}>
+      <button disabled={!heat.rows[next.rows] || !heat.columns[next.columns]} onClick={() => look(next)}>
         {name}
       </button>
     );
   };
-  const range = (from: number, items: Heat["rows"]) => rangeOf({ from, seen: clamp(PART, 0, items.length - from), items });
   return (
     <>
       <div role="group" aria-label="Part of the table">
@@ -35,7 +38,8 @@ export function Table({ heat, cell }: { heat: Heat; cell: Signal<Cell | null> })
       <div class="heat-scroll" tabIndex={0} role="region" aria-label="The heatmap as a table">
         <table>
           <caption aria-live="polite">
-            Rows {range(row, heat.rows)}, columns {range(column, heat.columns)}; {heat.unit}
+            Rows {rangeOf({ from: row, seen: rows.length, items: heat.rows })}, columns{" "}
+            {rangeOf({ from: column, seen: columns.length, items: heat.columns })}; {heat.unit}
           </caption>
           <thead>
             <tr>
@@ -43,7 +47,7 @@ export function Table({ heat, cell }: { heat: Heat; cell: Signal<Cell | null> })
               {columns.map(({ label, masked }) => (
                 <th scope="col" dir="auto" lang="">
                   {short(label)}
-                  {masked ? " (masked)" : ""}
+                  {masked && " (masked)"}
                 </th>
               ))}
             </tr>

@@ -5,12 +5,12 @@ import { useEffect, useRef } from "preact/hooks";
 import { percent } from "../../core/scale.js";
 import { stretch } from "../../core/stretch.js";
 import { wordsOf } from "../../core/words.js";
-import { choose, noun, sharesOfSegment, targetName } from "../../ui/chosen.js";
+import { choose, maskingOf, noun, sharesOfSegment, targetName } from "../../ui/chosen.js";
 import { useSignal } from "../../ui/draw.js";
 import { foundRanges } from "../../ui/highlight.js";
 import { Menu } from "../../ui/menu.js";
 import { useViewer, type Viewer } from "../../ui/viewer.js";
-import { type Piece, Pieces } from "./pieces.js";
+import { type Piece, piecesOf } from "./pieces.js";
 import { stepsOf } from "./steps.js";
 
 export function Answer({ read }: { read: (text: string) => void }) {
@@ -62,6 +62,15 @@ function finePieces({ loaded }: Viewer, merged: boolean): Piece[] {
   return (loaded.explanation.output.tokens ?? []).filter(({ start, end }) => end > start);
 }
 
+/** Each word's, or token's, share of one segment. */
+function sharesByWord({ loaded, state }: Viewer, parts: readonly Piece[], segment: number): Float64Array {
+  const result = state.result.value;
+  return Float64Array.from(parts, ({ start, end }) => {
+    const own = stretch(loaded, result, start, end);
+    return own === null ? 0 : loaded.maskedShares(result, own, maskingOf(state)).shares[segment]!;
+  });
+}
+
 /** Draw the output's parts, and follow the state. The answer ends this. */
 function show(
   viewer: Viewer,
@@ -71,28 +80,30 @@ function show(
   read: (text: string) => void,
 ): () => void {
   const { loaded, state, whole } = viewer;
-  let shares: Float64Array | null = null;
-  const pieces = new Pieces(list, loaded.output, parts, {
+  /** Of a chosen passage, where it counted. */
+  let shares: Float64Array | undefined;
+  const pieces = piecesOf(list, loaded.output, parts, {
     choose(index) {
-      const { start, end } = parts[index] ?? { start: 0, end: 0 };
+      const { start, end } = parts[index]!;
       choose(viewer, inWords ? { kind: "stretch", start, end } : { kind: "target", index });
     },
-    read(index) {
-      const share = index === null ? undefined : shares?.[index];
-      read(share === undefined ? "" : `The chosen passage: ${percent(share)} of the evidence for ${targetName(loaded, index ?? 0)}`);
+    read(index = -1) {
+      const share = shares?.[index];
+      read(share === undefined ? "" : `The chosen passage: ${percent(share)} of the evidence for ${inWords ? "this word" : targetName(loaded, index)}`);
     },
   });
   const stops = [
     effect(() => {
       const choice = state.choice.value;
-      const counts = choice?.kind === "segment" && !inWords;
-      shares = counts ? sharesOfSegment(loaded, whole.value, choice.index) : null;
-      pieces.shade(shares === null ? new Int8Array(parts.length) : stepsOf(shares, state.scale.value));
+      shares = choice?.kind !== "segment" ? undefined
+        : inWords ? sharesByWord(viewer, parts, choice.index)
+        : sharesOfSegment(loaded, whole.value, choice.index);
+      pieces.shade(stepsOf(shares ?? new Float64Array(parts.length), state.scale.value));
     }),
     effect(() => {
       const choice = state.choice.value;
       if (choice?.kind === "target" && !inWords) return pieces.mark([choice.index]);
-      const within = choice?.kind === "target" ? loaded.targets[choice.index] : choice?.kind === "stretch" ? choice : null;
+      const within = choice?.kind === "segment" ? null : choice?.kind === "target" ? loaded.targets[choice.index] : choice;
       pieces.mark(parts.flatMap(({ start, end }, at) => (within && start < within.end && end > within.start ? [at] : [])));
     }),
     foundRanges(viewer, (place) => (place.source === null ? pieces.range(place.start, place.end) : null)),

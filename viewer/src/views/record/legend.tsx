@@ -1,30 +1,40 @@
-// What the shades mean, for the scale that is chosen.
+// What the shades mean, for the scale that is chosen: on the screen and in a picture.
 
-import { EDGES_PERCENT, greatest, legend, percent } from "../../core/scale.js";
+import { EDGES_PERCENT, NBSP, type Scale } from "../../core/scale.js";
 import { useViewer } from "../../ui/viewer.js";
+
+/** How shares become shades, in words. */
+export function shadesSaid(scale: Scale, signed: Float64Array): string {
+  const said = {
+    linear: `from ${EDGES_PERCENT[0]}${NBSP}% on.`,
+    log: "by its logarithm, from half of the smallest in this picture to the greatest.",
+    percentile: "ranked: each shade is a fifth of the passages that received anything.",
+  }[scale];
+  return said + (signed.some((share) => share < 0) ? " Amber: a score below zero, of that size; it counts as 0." : "");
+}
+
+/** What each of the five shades stands for. */
+export function shadeNames(scale: Scale): string[] {
+  return EDGES_PERCENT.map((edge, at) => {
+    const next = EDGES_PERCENT[at + 1];
+    if (scale !== "linear") return String(at + 1);
+    return next === undefined ? `${edge}${NBSP}% or more` : `${edge} to ${next}${NBSP}%`;
+  });
+}
 
 export function Legend() {
   const { state, chosen } = useViewer();
   const { masked, name } = chosen.value;
-  const { signed } = masked;
   const scale = state.scale.value;
   return (
     <div class="legend">
       <p>
-        Shaded: each passage’s share for <bdi>{name}</bdi>
-        {
-          {
-            linear: `, from ${EDGES_PERCENT[0]}\xa0% on.`,
-            log: `, on a logarithmic scale of this picture alone: the darkest shade is up to ${percent(greatest(signed))}.`,
-            percentile: ", ranked: each shade holds a fifth of the passages that received anything, however little.",
-          }[scale]
-        }
-        {signed.some((share) => share < 0) && " Amber: a score below zero, of that size; it counts as 0."}
+        Shaded: each passage’s share for <bdi>{name}</bdi>, {shadesSaid(scale, masked.signed)}
       </p>
       <ul>
-        {legend().map(([step, label]) => (
+        {shadeNames(scale).map((shade, at) => (
           <li>
-            <mark class={`s${step}`}>{scale === "linear" ? label : step}</mark>
+            <mark class={`s${at + 1}`}>{shade}</mark>
           </li>
         ))}
       </ul>

@@ -2,34 +2,29 @@
 // whence.explain.render.view, with a shorter excerpt, for the record stands beside it.
 
 import type { Loaded } from "../../core/model.js";
-import { blanksVisible } from "../../core/text.js";
+import { labelled } from "../../core/text.js";
 
 const EXCERPT = 240;
 const CONTEXT = 40;
 
 export interface Quote {
-  readonly before: string;
+  readonly before?: string;
   readonly text: string;
-  readonly after: string;
+  readonly after?: string;
   /** Index of its source. */
   readonly source: number;
 }
 
 export function quote(loaded: Loaded, segment: number): Quote {
-  const { source: id, start, end, kind } = loaded.segments[segment] ?? {};
-  const source = loaded.sourceIndex.get(id ?? "") ?? 0;
-  const drawn = loaded.texts[source];
-  if (start == null || end == null || drawn === undefined) {
-    return { before: "", text: loaded.segmentText(segment), after: "", source };
-  }
+  const { source: id, start, end, kind } = loaded.segments[segment]!;
+  const source = loaded.sourceIndex.get(id)!;
+  const drawn = loaded.texts[source]!;
+  if (start === null || end === null) return { text: loaded.segmentText(segment), source };
   const text = drawn.slice(start, Math.min(end, start + EXCERPT));
   const words = text.trim();
   const cut = end - start > EXCERPT ? "…" : "";
-  if (words === "" || (kind !== "token" && kind !== "word")) {
-    return { before: "", text: words || blanksVisible(text), after: cut, source };
-  }
-  const lead = text.slice(0, text.indexOf(words));
-  const tail = text.slice(lead.length + words.length);
+  if (words === "" || (kind !== "token" && kind !== "word")) return { text: labelled(text), after: cut, source };
+  const [lead, tail] = text.split(words);
   const before = lineEnd(drawn.slice(Math.max(0, start - CONTEXT), start) + lead, start > CONTEXT);
   const after = lineStart(tail + drawn.slice(end, end + CONTEXT), end + CONTEXT < drawn.length);
   return { before, text: words, after: cut || after, source };
@@ -38,11 +33,11 @@ export function quote(loaded: Loaded, segment: number): Quote {
 /** The last line of what comes before a passage; where it was cut off, from a whole word on. */
 function lineEnd(text: string, cut: boolean): string {
   const line = text.slice(text.lastIndexOf("\n") + 1);
-  return !cut || line !== text ? line : `…${line.slice(Math.max(0, line.indexOf(" ")))}`;
+  return cut && line === text ? line.replace(/^([^ ]*(?= ))?/, "…") : line;
 }
 
 /** The first line of what comes after a passage; where it is cut off, up to a whole word. */
 function lineStart(text: string, cut: boolean): string {
-  const line = text.split("\n", 1)[0] ?? "";
-  return !cut || line !== text ? line : `${line.slice(0, line.lastIndexOf(" ") + 1) || line}…`;
+  const [line = ""] = text.split("\n");
+  return cut && line === text ? line.replace(/((?<= )[^ ]*)?$/, "…") : line;
 }

@@ -4,12 +4,12 @@ import { effect } from "@preact/signals-core";
 import { useEffect, useRef } from "preact/hooks";
 import { score } from "../../core/describe.js";
 import { percent } from "../../core/scale.js";
-import type { Source } from "../../core/schema.js";
-import { DrawnText, visible } from "../../core/text.js";
+import type { Segment, Source } from "../../core/schema.js";
+import { type DrawnText, drawnText, visible } from "../../core/text.js";
 import { choose } from "../../ui/chosen.js";
 import { foundRanges } from "../../ui/highlight.js";
 import { useViewer, type Viewer } from "../../ui/viewer.js";
-import { Pieces } from "./pieces.js";
+import { type Piece, piecesOf } from "./pieces.js";
 import { stepsOf } from "./steps.js";
 
 export function Sources({ read }: { read: (text: string) => void }) {
@@ -59,70 +59,54 @@ function About({ source }: { source: Source }) {
   );
 }
 
-/** One source's part of the segments, and its text; an image's regions stand in lines. */
-interface Part {
-  readonly first: number;
-  readonly count: number;
-  readonly pieces: Pieces;
-}
-
 /** Draw the sources, and follow the state. The answer ends this. */
 function show(viewer: Viewer, place: HTMLElement, read: (text: string) => void): () => void {
   const { loaded, state, chosen, jump } = viewer;
-  const parts: Part[] = [];
-  let first = 0;
-  place.querySelectorAll<HTMLElement>("[role=listbox]").forEach((list, at) => {
-    let end = first;
-    while (end < loaded.segments.length && loaded.sourceIndex.get(loaded.segments[end]?.source ?? "") === at) end++;
-    const from = first;
-    const [drawn, spans] = textOf(viewer, at, from, end);
-    const pieces = new Pieces(list, drawn, spans, {
-      choose: (piece) => choose(viewer, { kind: "segment", index: from + piece }),
-      read: (piece) => read(piece === null ? "" : reading(viewer, from + piece)),
+  let next = 0;
+  /** Each source: its first segment, and the pieces, which are its segments. */
+  const parts = Array.from(place.querySelectorAll<HTMLElement>("[role=listbox]"), (list, at) => {
+    const first = next;
+    const own = loaded.segments.filter(({ source }) => loaded.sourceIndex.get(source) === at);
+    next += own.length;
+    const pieces = piecesOf(list, ...textOf(viewer, at, first, own), {
+      choose: (piece) => choose(viewer, { kind: "segment", index: first + piece }),
+      read: (piece) => read(piece === undefined ? "" : reading(viewer, first + piece)),
     });
     // A source in which nothing receives credit is a text and no list.
-    if (end === from) list.removeAttribute("role");
-    parts.push({ first: from, count: end - from, pieces });
-    first = end;
+    if (own.length === 0) list.removeAttribute("role");
+    return { first, pieces };
   });
   const stops = [
     effect(() => {
       const steps = stepsOf(chosen.value.masked.signed, state.scale.value);
-      for (const part of parts) part.pieces.shade(steps.subarray(part.first, part.first + part.count));
+      for (const { first, pieces } of parts) pieces.shade(steps.subarray(first));
     }),
     effect(() => {
       const choice = state.choice.value;
-      const own = choice?.kind === "segment" ? choice.index : -1;
-      for (const { pieces, first, count } of parts) pieces.mark(own >= first && own < first + count ? [own - first] : []);
+      for (const { first, pieces } of parts) pieces.mark(choice?.kind === "segment" ? [choice.index - first] : []);
     }),
     effect(() => {
       const segment = jump.value;
       if (segment === null || state.view.value !== "record") return;
       // The panel may only now become visible.
       queueMicrotask(() => {
-        for (const { pieces, first, count } of parts) {
-          if (segment >= first && segment < first + count) pieces.show(segment - first);
-        }
+        for (const { first, pieces } of parts) pieces.show(segment - first);
         jump.value = null;
       });
     }),
-    foundRanges(viewer, ({ source, start, end }) => {
-      const own = source === null || loaded.explanation.sources[source]?.text === null ? undefined : parts[source];
-      return own?.pieces.range(start, end) ?? null;
-    }),
+    foundRanges(viewer, ({ source, start, end }) => parts[source ?? -1]?.pieces.range(start, end) ?? null),
   ];
   return () => stops.forEach((stop) => stop());
 }
 
-function textOf({ loaded }: Viewer, source: number, first: number, end: number): [DrawnText, { start: number; end: number }[]] {
-  const own = loaded.segments.slice(first, end);
-  const text = loaded.texts[source];
-  if (text !== undefined && loaded.explanation.sources[source]?.text !== null) {
-    return [text, own.map((segment) => ({ start: segment.start ?? 0, end: segment.end ?? 0 }))];
+/** The text of a source, and where its segments stand; of an image, a line for each region. */
+function textOf({ loaded }: Viewer, source: number, first: number, own: readonly Segment[]): [DrawnText, Piece[]] {
+  if (loaded.explanation.sources[source]!.text !== null) {
+    return [loaded.texts[source]!, own.map(({ start, end }) => ({ start: start ?? 0, end: end ?? 0 }))];
   }
   const lines = own.map((_, at) => `${loaded.segmentText(first + at)}\n`);
   let at = 0;
-  return [new DrawnText(lines.join("")), lines.map((line) => ({ start: at, end: (at += line.length) }))];
+  return [drawnText(lines.join("")), lines.map((line) => ({ start: at, end: (at += line.length) }))];
 }
 
 /** What is known of one passage, in a line. */
@@ -130,5 +114,5 @@ function reading({ loaded, state, chosen }: Viewer, segment: number): string {
   const { name, evidence, masked } = chosen.peek();
   const whole = state.renormalised.peek() ? "what is shown" : "the evidence";
   const own = evidence === null ? "" : score(evidence, segment, loaded.result(state.result.peek()).told.scores);
-  return `${percent(masked.shares[segment] ?? 0)} of ${whole} for ${name}${own && `; score ${own}`}`;
+  return `${percent(masked.shares[segment]!)} of ${whole} for ${name}${own && `; score ${own}`}`;
 }

@@ -8,7 +8,7 @@ import words from "../../generated/words.json";
 import { choose, noun, sharesOfSegment, targetName } from "../../ui/chosen.js";
 import { Jump } from "../../ui/jump.js";
 import { useViewer } from "../../ui/viewer.js";
-import { quote } from "./quote.js";
+import { type Quote, quote } from "./quote.js";
 import { stepsOf } from "./steps.js";
 
 const TOP = 5;
@@ -24,9 +24,7 @@ export function Summary() {
   const steps = stepsOf(values, state.scale.value);
   // By score where there is one: claims share equally, and are told apart by it.
   const best = strongest(evidence === null ? values : evidence.row.map((own, at) => (values[at]! > 0 ? own : 0)), TOP);
-  let [others, rest] = [-best.length, 0];
-  for (const share of values) if (share > 0) [others, rest] = [others + 1, rest + share];
-  for (const at of best) rest -= values[at]!;
+  const others = values.filter((share, at) => share > 0 && !best.includes(at));
   const of = passage === null ? null : quote(loaded, passage);
   return (
     <section class="summary" aria-labelledby="whence-summary">
@@ -34,7 +32,7 @@ export function Summary() {
         {of === null ? "Strongest passages" : `The chosen passage, ${noun(loaded)} by ${noun(loaded)}`}
         {of === null && <> for <bdi>{name}</bdi></>}
       </h2>
-      {of !== null && passage !== null && (
+      {passage !== null && of !== null && (
         <p class="chosen">
           <span dir="auto" lang="">{of.text}</span> <Jump segment={passage} name={loaded.names[of.source]} />
         </p>
@@ -44,13 +42,12 @@ export function Summary() {
       )}
       <ol>
         {best.map((at) => {
-          const own = of === null ? quote(loaded, at) : { before: "", text: labelled(loaded.targetText(at)), after: "" };
+          const own: Partial<Quote> = of === null ? quote(loaded, at) : { text: labelled(loaded.targetText(at)) };
           return (
             <li>
               <span class="share">{percent(values[at]!)}</span>
               <div>
                 <button
-                  type="button"
                   class="quote"
                   onClick={() => choose(viewer, { kind: of === null ? "segment" : "target", index: at })}
                 >
@@ -61,7 +58,7 @@ export function Summary() {
                     {own.after}
                   </span>
                 </button>
-                {"source" in own && (
+                {own.source !== undefined && (
                   <p class="from">
                     <Jump segment={at} name={loaded.names[own.source]} />
                     {evidence !== null && <span>{score(evidence, at, scores)}</span>}
@@ -72,9 +69,10 @@ export function Summary() {
           );
         })}
       </ol>
-      {others > 0 && (
+      {others.length > 0 && (
         <p class="quiet">
-          {counted(others, `other ${of === null ? "passage" : noun(loaded)}`)}: {percent(Math.max(0, rest))} together.
+          {counted(others.length, `other ${of === null ? "passage" : noun(loaded)}`)}:{" "}
+          {percent(others.reduce((sum, share) => sum + share, 0))} together.
         </p>
       )}
       {evidence !== null && <p class="quiet">{found(evidence, scores)}</p>}

@@ -3,25 +3,22 @@
 import { counted } from "../../core/describe.js";
 import { percent, quantity } from "../../core/scale.js";
 import { choose } from "../../ui/chosen.js";
+import { useExporter } from "../../ui/export.js";
 import { Jump } from "../../ui/jump.js";
 import { useViewer } from "../../ui/viewer.js";
-import { LEFT, rowsOf, UNUSED } from "./rows.js";
+import { sourcesExporter } from "./export.js";
+import { IDLE, LEFT, rowsOf, UNUSED } from "./rows.js";
 
 export function SourcesView() {
   const viewer = useViewer();
   const { loaded, state, chosen } = viewer;
   const { name, masked } = chosen.value;
   const rows = rowsOf(loaded, masked.shares);
-  const most = Math.max(...rows.map(({ share }) => share ?? 0));
-  const retrieved = loaded.retrieval !== null;
+  useExporter(sourcesExporter(viewer, `Sources by their share for ${name}`, rows));
+  const retrieved = loaded.retrieval?.chunks;
   const scored = rows.some(({ score }) => score !== null);
   const withFate = (fate: string) => rows.filter((row) => row.fate.startsWith(fate)).length;
-  const columns = [
-    "Source",
-    "Share",
-    ...(scored ? ["Retrieval score"] : []),
-    ...(retrieved ? ["Retrieved as", "What became of it"] : []),
-  ];
+  const columns = ["Source", "Share", scored && "Retrieval score", retrieved && "Retrieved as", retrieved && "What became of it"];
   return (
     <div class="sources-view">
       <div class="line">
@@ -29,7 +26,7 @@ export function SourcesView() {
           Sources by their share for <bdi>{name}</bdi>
         </h2>
         {state.choice.value !== null && (
-          <button type="button" onClick={() => choose(viewer, null)}>
+          <button onClick={() => choose(viewer, null)}>
             The whole output
           </button>
         )}
@@ -37,13 +34,13 @@ export function SourcesView() {
       <p class="quiet">
         Each share is {state.renormalised.value ? "a part of what is shown" : "a part of all evidence"}.
         {retrieved &&
-          ` ${counted(loaded.retrieval?.chunks.length ?? 0, "document")} retrieved: ${withFate(UNUSED)} in the prompt and unused, ${withFate(LEFT)} not in the prompt.`}
+          ` ${counted(retrieved.length, "document")} retrieved: ${withFate(UNUSED)} in the prompt and unused, ${withFate(LEFT)} not in the prompt.`}
         {scored && " The retriever’s score is its own; it is no evidence of use."}
       </p>
       <table>
         <thead>
           <tr>
-            {columns.map((column) => (
+            {columns.filter(Boolean).map((column) => (
               <th scope="col" class="quiet">
                 {column}
               </th>
@@ -51,16 +48,16 @@ export function SourcesView() {
           </tr>
         </thead>
         <tbody>
-          {rows.map(({ name, best, share, score, rank, fate, idle }) => (
-            <tr class={idle ? "quiet" : ""}>
+          {rows.map(({ name, best, share, score, rank, fate }) => (
+            <tr class={fate.startsWith(IDLE) ? "quiet" : ""}>
               <th scope="row">{best === null ? <bdi>{name}</bdi> : <Jump segment={best} name={name} />}</th>
               <td class="share">
                 {share === null ? "–" : percent(share)}
-                <div class="s5" style={{ width: `${(100 * (share ?? 0)) / most || 0}%` }} />
+                <div class="s5" style={{ width: `${100 * (share ?? 0)}%` }} />
               </td>
               {scored && <td class="number">{score === null ? "–" : quantity(score)}</td>}
               {retrieved && <td class="number">{rank ?? "–"}</td>}
-              {retrieved && <td>{idle ? <strong>{fate}</strong> : fate}</td>}
+              {retrieved && <td>{fate.startsWith(IDLE) ? <strong>{fate}</strong> : fate}</td>}
             </tr>
           ))}
         </tbody>

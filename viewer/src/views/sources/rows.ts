@@ -1,7 +1,7 @@
 // The documents, with what the answer made of them and what the retriever had said of them.
 
 import type { Loaded } from "../../core/model.js";
-import type { Retrieval } from "../../core/schema.js";
+import type { Retrieval, Segment } from "../../core/schema.js";
 import { visible } from "../../core/text.js";
 
 export interface Row {
@@ -12,8 +12,6 @@ export interface Row {
   readonly score: number | null;
   /** What became of it; empty where nobody can say. */
   readonly fate: string;
-  /** Whether it was retrieved for nothing, as far as can be told. */
-  readonly idle: boolean;
   /** Its part of the evidence; null where it has no passage in the prompt. */
   readonly share: number | null;
   /** Its strongest passage; null where it has none. */
@@ -23,42 +21,37 @@ export interface Row {
 /** Where retrievers write their score (see whence.api.langchain.said). */
 const SCORES = ["relevance_score", "score", "_score", "similarity", "similarity_score"];
 
+/** What of no other fate begins so: retrieved for nothing, as far as can be told. */
+export const IDLE = "retrieved";
 export const UNUSED = "retrieved but unused";
 export const LEFT = "retrieved, not in the prompt";
 
 /** Every document and other source, the one with most evidence first. */
-export function rowsOf(loaded: Loaded, shares: Float64Array): Row[] {
-  const { segments, retrieval, explanation, names } = loaded;
+export function rowsOf({ segments, retrieval, explanation, names }: Loaded, shares: Float64Array): Row[] {
+  const chunks = retrieval?.chunks ?? [];
+  /** The segments that are in no document. */
   const left = new Set(segments.keys());
-  /** The evidence of these segments; not known of what is not in the prompt. */
-  const of = (own: readonly number[], known: boolean): Pick<Row, "share" | "best"> => {
-    const share = own.reduce((sum, segment) => sum + shares[segment]!, 0);
-    const best = own.reduce<number | null>((best, at) => (best === null || shares[at]! > shares[best]! ? at : best), null);
-    return { share: known ? share : null, best };
+  /** `is`: which segments it is about; `known`: whether it is in the prompt. */
+  const rowOf = (is: (segment: Segment) => boolean, known: boolean, about: Omit<Row, "share" | "best">): Row => {
+    const own = segments.flatMap((segment, at) => (is(segment) ? [at] : []));
+    for (const at of own) left.delete(at);
+    own.sort((one, other) => shares[other]! - shares[one]!);
+    return { ...about, share: known ? own.reduce((sum, at) => sum + shares[at]!, 0) : null, best: own[0] ?? null };
   };
-  const chunks = (retrieval?.chunks ?? []).map((chunk): Row => {
-    const own = [...segments.keys()].filter((at) => {
-      const { source, start } = segments[at]!;
-      return chunk.passages.some((passage) => start !== null && passage.source === source && start >= passage.start && start < passage.end);
-    });
-    for (const segment of own) left.delete(segment);
-    return {
-      name: visible(chunk.name).trim() || `document ${chunk.rank}`,
-      rank: chunk.rank,
-      score: chunk.retrieval_score,
-      fate: fateOf(chunk),
-      idle: chunk.in_prompt === false || chunk.used === false,
-      ...of(own, chunk.passages.length > 0),
-    };
+  const rows = chunks.map((chunk) => {
+    const { name, rank, retrieval_score: score, passages } = chunk;
+    const is = ({ source, start }: Segment) =>
+      passages.some((passage) => passage.source === source && start !== null && start >= passage.start && start < passage.end);
+    return rowOf(is, passages.length > 0, { name: visible(name).trim() || `document ${rank}`, rank, score, fate: fateOf(chunk) });
   });
-  const others = explanation.sources.flatMap(({ id, metadata }, at): Row[] => {
-    const all = [...segments.keys()].filter((segment) => segments[segment]!.source === id);
+  explanation.sources.forEach(({ id, metadata }, at) => {
+    const is = (segment: Segment) => segment.source === id;
     // What holds a retrieved document is told of by that.
-    if (chunks.length > 0 && !all.every((segment) => left.has(segment))) return [];
+    if (segments.some((segment, at) => is(segment) && !left.has(at))) return;
     const fate = chunks.length > 0 ? "not retrieved" : "";
-    return [{ name: names[at] ?? "", rank: null, score: scoreOf(metadata), fate, idle: false, ...of(all, true) }];
+    rows.push(rowOf(is, true, { name: names[at]!, rank: null, score: scoreOf(metadata), fate }));
   });
-  return [...chunks, ...others].sort((one, other) => (other.share ?? -1) - (one.share ?? -1));
+  return rows.sort((one, other) => (other.share ?? -1) - (one.share ?? -1));
 }
 
 function fateOf({ in_prompt, used, claimed }: Retrieval["chunks"][number]): string {
@@ -71,6 +64,5 @@ function fateOf({ in_prompt, used, claimed }: Retrieval["chunks"][number]): stri
 }
 
 function scoreOf(metadata: Readonly<Record<string, string>>): number | null {
-  const told = SCORES.map((key) => metadata[key]?.trim()).find((text) => text && Number.isFinite(Number(text)));
-  return told === undefined ? null : Number(told);
+  return SCORES.map((key) => Number(metadata[key]?.trim() || NaN)).find(Number.isFinite) ?? null;
 }
