@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, CDPSession, Page, Route
 QUIET_SECONDS = 0.3
 QUIET_CPU_SECONDS = 0.004
 """A page that spends less than this in such a time has drawn what it had to draw."""
+TWO_FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
 class Measured:
@@ -37,6 +38,15 @@ class Measured:
         if seen is not None:
             self.page.wait_for_selector(seen, state="attached")
         return self._at_rest() - before
+
+    def opened(self, address: str, seen: str) -> tuple[float, float]:
+        """The same of a page that is opened: until `seen` is drawn, and until all of the page is read."""
+        before = self._spent()
+        self.page.goto(address, wait_until="commit")
+        self.page.wait_for_selector(seen, state="attached")
+        self.page.evaluate(TWO_FRAMES)
+        first = self._spent() - before
+        return first, self._at_rest() - before
 
     def _spent(self) -> float:
         metrics = self._session.send("Performance.getMetrics")["metrics"]

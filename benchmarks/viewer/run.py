@@ -5,9 +5,9 @@ own clock, which other work on the machine changes little; the median of some ro
 
 - record: a record of 2,000 or 16,000 words and an answer of 250 tokens, with token detail: ready; a sentence
   chosen; a passage hovered;
-- heads: dense attention of 12 layers x 12 heads, all heads of a layer: the first picture, from the file's
-  opening on; another layer; one head switched off; and the file's size. Of BertViz's head view the first
-  picture and another layer; of Inspectus's charts the first picture.
+- heads: dense attention of 12 layers x 12 heads: the first picture, from the file's opening on until it is
+  drawn; the whole file read; with all heads of a layer another layer, and one head switched off; and the
+  file's size. Of BertViz's head view the first picture and another layer; of Inspectus's charts the first.
 
 A peer that is not installed (`pip install 'whence[bench]' inspectus`) or not done in time is left out, with
 the reason. BertViz's page loads its libraries from a CDN: `--libraries` names a node_modules that has them
@@ -71,22 +71,24 @@ def look_at_record(page: Measured, file: Path) -> Times:
 
 
 def look_at_heads(page: Measured, file: Path) -> Times:
-    address = f"{file.as_uri()}#view=heads"
-    first = page.cpu(lambda: page.page.goto(address, wait_until="commit"), ".heads-said:not(:empty)")
-    layer = page.cpu(lambda: page.page.locator("[role=group][aria-label=Layers] button").nth(4).dispatch_event("click"))
-    head = page.cpu(lambda: page.page.locator("[role=group][aria-label=Heads] button").nth(5).dispatch_event("click"))
-    return {"first_ms": first, "layer_ms": layer, "head_ms": head}
+    first, read = page.opened(f"{file.as_uri()}#view=heads", ".heads-said:not(:empty)")
+    pickers = {name: page.page.get_by_role("group", name=name, exact=True) for name in ("Layers", "Heads")}
+    page.cpu(lambda: pickers["Heads"].get_by_role("button", name="All").dispatch_event("click"))
+    layer = page.cpu(lambda: pickers["Layers"].get_by_role("button").nth(4).dispatch_event("click"))
+    toggled = {"ctrlKey": True}
+    head = page.cpu(lambda: pickers["Heads"].get_by_role("button").nth(5).dispatch_event("click", toggled))
+    return {"first_ms": first, "read_ms": read, "layer_ms": layer, "head_ms": head}
 
 
 def look_at_bertviz(page: Measured, file: Path) -> Times:
-    first = page.cpu(lambda: page.page.goto(file.as_uri(), wait_until="commit"), "#vis svg line")
+    first, _ = page.opened(file.as_uri(), "#vis svg line")
     change = "s => { s.value = '4'; s.dispatchEvent(new Event('change')); }"
     layer = page.cpu(lambda: page.page.locator("#layer").evaluate(change))
     return {"first_ms": first, "layer_ms": layer}
 
 
 def look_at_inspectus(page: Measured, file: Path) -> Times:
-    first = page.cpu(lambda: page.page.goto(file.as_uri(), wait_until="commit"), "[id^=id_] > *")
+    first, _ = page.opened(file.as_uri(), "[id^=id_] > *")
     return {"first_ms": first}
 
 

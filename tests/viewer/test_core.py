@@ -15,7 +15,7 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
-from scripts.viewer_words import INTO, words
+from scripts.viewer_words import INTO, text
 from tests.api.test_hostile_text import TEXTS
 from tests.viewer.explained import record
 from tests.viewer.hostile import hostile
@@ -77,7 +77,7 @@ def ask(tmp_path_factory: pytest.TempPathFactory) -> Ask:
 
 
 def test_the_words_are_current() -> None:
-    assert INTO.read_text("utf-8") == words(), "python scripts/viewer_words.py"
+    assert INTO.read_text("utf-8") == text(), "python scripts/viewer_words.py"
 
 
 def test_every_character_is_drawn_alike(ask: Ask) -> None:

@@ -7,9 +7,9 @@ from tests.viewer.conftest import Opens
 from tests.viewer.explained import causal, record, scored
 from tests.viewer.test_export import Export, export, table
 
-from whence.explain.methods.attention import CAVEAT
 from whence.explain.render.scale import percent
 from whence.explain.render.wording import EVIDENCE, TITLES
+from whence.explain.tensor import CAVEAT
 
 __all__ = ["export"]
 AGAINST = scored((1, 0.5, 0, 0, 0), (-1, 0.2, 0.3, 0, 0), (0.4, -0.9, 0, 2e-5, 0))
@@ -79,3 +79,43 @@ def test_an_export_that_fails_says_so_where_it_is_seen(opens: Opens) -> None:
     page.locator("summary", has_text="Export").click()
     page.get_by_role("button", name="PNG").click()
     expect(page.get_by_role("alert").filter(has_text="Nothing was saved")).to_be_visible()
+
+
+def test_a_view_without_a_picture_exports_nothing(opens: Opens) -> None:
+    """Of it the numbers of another view would be saved, under this one's name."""
+    page = opens(AGAINST, state="#view=heads")
+    page.locator("summary", has_text="Export").click()
+    page.get_by_role("button", name="CSV").click()
+    expect(page.get_by_role("alert").filter(has_text="there is no picture")).to_be_visible()
+
+
+def test_what_is_pressed_is_done_once(opens: Opens) -> None:
+    page = opens(record(), state="#chosen=constructor-0&view=heads")
+    assert "chosen" not in page.evaluate("location.hash")
+    heads = page.get_by_role("group", name="Heads")
+    heads.get_by_role("button", name="0", exact=True).click(modifiers=["Control"])
+    expect(heads.get_by_role("button", pressed=True)).to_have_text(["0"])
+    page.get_by_role("tab", name="Sources").click()
+    assert page.inner_text("[role=status]") == "Sources"
+    page.get_by_role("tab", name="Heatmap").click()
+    box = page.locator(".plot-picture").bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + 150
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 80, y)
+    page.mouse.move(x, y)
+    page.mouse.up()
+    page.mouse.click(box["x"] + 5, box["y"] + 5)
+    assert "chosen" not in page.evaluate("location.hash")
+    page.mouse.click(x, y)
+    assert "chosen=target" in page.evaluate("location.hash")
+
+
+def test_a_kept_token_stays_when_something_is_masked(opens: Opens) -> None:
+    page = opens(record(), state="#view=heads&mask-special=no")
+    page.locator(".of-query [role=option]").nth(5).click()
+    kept = page.locator(".of-query [aria-selected=true]").inner_text()
+    page.get_by_label("Mask special tokens").check()
+    expect(page.locator(".heads-said")).to_contain_text("Masked")
+    assert page.locator(".of-query [aria-selected=true]").inner_text() == kept

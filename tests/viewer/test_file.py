@@ -17,7 +17,8 @@ from tests.viewer.explained import record
 from tests.viewer.hostile import EXECUTED, hostile
 
 from whence import Explanation
-from whence.explain.packing import pack, unpack
+from whence.explain.cells import DTYPES, decode, encode, pool
+from whence.explain.packing import pack, pack_plain, unpack
 from whence.explain.render.viewer import PACKED_FROM, to_viewer
 from whence.explain.result import Detail, Elsewhere, Measure, MethodRecord, Result, Scores
 from whence.explain.schema import Cost, Output, OutputToken, PromptRecord, Segment, SourceRecord, Target
@@ -114,6 +115,12 @@ def _restored(data: Mapping[str, str]) -> Explanation:
     for block in document["attention"] or ():
         for head in block["data"]:
             head["values"] = data.get(f"head-{block['name']}-{head['layer']}-{head['head']}")
+            if head["values"] is not None:
+                shape = (len(block["queries"]), len(block["keys"]))
+                codes = unpack(head["values"], shape, DTYPES[block["encoding"]])
+                head["thumbnail"] = pack_plain(
+                    encode(pool(decode(codes, block["encoding"])), "u8_log"), "|u1"
+                )
     for result in document["results"]:
         for name in ("values", "stderr"):
             packed = result["scores"][name]

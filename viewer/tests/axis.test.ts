@@ -38,7 +38,7 @@ async function given() {
 
 test("tokens of a word become one, and what stands in no text stays alone", async () => {
   const items = axisOf(TOKENS, await given(), OPTIONS);
-  expect(items.map(({ label }) => label)).toEqual(["<s>", "[INST]", "No", "dyspnoea.", "␊", "⟦RLO⟧Ok", "</s>"]);
+  expect(items.map(({ label }) => label)).toEqual(["<s>", "[INST]", "No", "dyspnoea.", "␊", "⟦U+202E⟧Ok", "</s>"]);
   expect(items[3]).toEqual({ label: "dyspnoea.", members: [3, 4, 5], part: "source", source: "s1", start: 2, end: 12, masked: false });
   expect(items.map(({ masked }) => masked)).toEqual([true, false, false, false, false, false, true]);
 });
@@ -64,7 +64,7 @@ test("columns are summed, and rows averaged", async () => {
 
 test("segments, targets and the token level have axes, too", async () => {
   const loaded = await given();
-  expect(segmentAxis(loaded).map(({ label }) => label)).toEqual(["No dyspnoea.", "⟦RLO⟧Ok"]);
+  expect(segmentAxis(loaded).map(({ label }) => label)).toEqual(["No dyspnoea.", "⟦U+202E⟧Ok"]);
   expect(targetAxis(loaded)).toMatchObject([{ label: "Fine.", part: "output", source: null, start: 0, end: 5 }]);
   const axes = detailAxes(loaded, 0, OPTIONS);
   expect(axes?.rows).toMatchObject([{ label: "Fine.", members: [0, 1] }]);

@@ -8,6 +8,10 @@ import { percent, quantity, step } from "../src/core/scale.ts";
 import { stretch } from "../src/core/stretch.ts";
 import { blanksVisible, visibleCharacters } from "../src/core/text.ts";
 import { strongest } from "../src/core/top.ts";
+import { learn } from "../src/core/wording.ts";
+import words from "../src/generated/words.json";
+
+learn(words);
 
 let input = "";
 for await (const chunk of stdin.setEncoding("utf8")) input += chunk;

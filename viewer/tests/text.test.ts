@@ -7,8 +7,8 @@ describe("what is drawn", () => {
     ["no fever", "no fever"],
     ["a\tb\nc\r\nd\re", "a\tb\nc\nd␍e"],
     ["a\0b\x7f", "a␀b␡"],
-    ["\u202eno\u202c", "⟦RLO⟧no⟦PDF⟧"],
-    ["a\u200db", "a⟦ZWJ⟧b"],
+    ["\u202eno\u202c", "⟦U+202E⟧no⟦U+202C⟧"],
+    ["a\u200db", "a⟦U+200D⟧b"],
     ["क्\u200dष", "क्\u200dष"],
     ["👩\u200d⚕\ufe0f", "👩\u200d⚕\ufe0f"],
     ["\ufe0f", "⟦U+FE0F⟧"],
@@ -25,7 +25,7 @@ describe("what is drawn", () => {
   test("offsets are code points, though signs are longer", () => {
     const text = drawnText("😀\u202eab");
     expect(text.length).toBe(4);
-    expect(text.slice(1, 3)).toBe("⟦RLO⟧a");
+    expect(text.slice(1, 3)).toBe("⟦U+202E⟧a");
   });
 
   test("the next character that is not blank", () => {

@@ -13,6 +13,11 @@ from whence.explain.cells import BOUNDS, DTYPES, Encoding, decode, thumbnail_sha
 from whence.explain.packing import unpack, unpack_plain
 from whence.explain.result import NonEmpty, Part, Text
 
+CAVEAT = (
+    "Attention shows where the model looked, not why it wrote this: a passage with a high share may have "
+    "changed nothing, and one with a low share may have decided the sentence."
+)
+"""What stands wherever attention is shown."""
 BlockName = Literal["encoder", "decoder", "cross"]
 BLOCK_NAMES: tuple[BlockName, ...] = get_args(BlockName)
 TokenPart = Literal["source", "instruction", "template", "special", "sink", "output"]

@@ -13,6 +13,7 @@ export interface Palette {
 
 /** The index of the paper among the stops: five steps, and then the underline, are on either side. */
 export const MIDDLE = 6;
+const NAMED = "paper ink quiet line link warn-line".split(" ");
 const STOPS = "n-under n5 n4 n3 n2 n1 paper s1 s2 s3 s4 s5 under".split(" ");
 
 /** The colours as they are now, light or dark, where `place` stands. */
@@ -24,18 +25,10 @@ export function readPalette(place: Element): Palette {
     probe.style.color = `var(--${name})`;
     return (getComputedStyle(probe).color.match(/[\d.]+/g) ?? []).map(Number);
   };
-  const named = (name: string) => css(rgb(name));
-  const palette = {
-    paper: named("paper"),
-    ink: named("ink"),
-    quiet: named("quiet"),
-    line: named("line"),
-    link: named("link"),
-    warn: named("warn-line"),
-    stops: STOPS.map(rgb),
-  };
+  const [paper, ink, quiet, line, link, warn] = NAMED.map((name) => css(rgb(name)));
+  const palette = { paper, ink, quiet, line, link, warn, stops: STOPS.map(rgb) };
   probe.remove();
-  return palette;
+  return palette as Palette;
 }
 
 export function css([red = 0, green = 0, blue = 0]: readonly number[] = []): string {

@@ -1,10 +1,10 @@
 // Sentences about numbers, the same as those of whence.explain.render.describe. They judge nothing.
 
-import words from "../generated/words.json";
 import { greatest, NBSP, quantity, shortest } from "./scale.js";
 import type { Measure, Scores } from "./schema.js";
 import type { Evidence } from "./shares.js";
 import { visible } from "./text.js";
+import { words } from "./wording.js";
 
 /** `1 passage`, `2 passages`. */
 export function counted(number: number, noun: string): string {

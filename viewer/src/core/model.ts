@@ -7,6 +7,7 @@ import type { Block, Explanation, Packed, Result, Retrieval } from "./schema.js"
 import { type Evidence, maskedShares, type MaskedShares, type Masking, type Received } from "./shares.js";
 import { segmentsOf } from "./stretch.js";
 import { type DrawnText, drawnText, type Span, visible } from "./text.js";
+import { learn, type Words } from "./wording.js";
 import { wordsOf } from "./words.js";
 
 /** A matrix of float32, row by row. */
@@ -22,6 +23,8 @@ export type FetchHead = (block: string, layer: number, head: number) => Promise<
 /** What a host gives to the viewer. */
 export interface Given {
   explanation: Explanation;
+  /** Known already where they are left out. */
+  words?: Words;
   retrieval?: Retrieval | null;
   fetchHead?: FetchHead;
 }
@@ -68,7 +71,8 @@ export interface Loaded {
 }
 
 /** Unpack an explanation. Throws where it is damaged, or of another version. */
-export async function load({ explanation, retrieval = null, fetchHead }: Given): Promise<Loaded> {
+export async function load({ explanation, words, retrieval = null, fetchHead }: Given): Promise<Loaded> {
+  if (words) learn(words);
   if (explanation.schema_version !== "1.0") {
     throw new Error(`this explanation is of schema version ${explanation.schema_version}; this viewer reads 1.0`);
   }

@@ -1,9 +1,7 @@
 // The scale of the shades, and how shares and scores are written: the rules of whence.explain.render.scale.
 
-import words from "../generated/words.json";
+import { words } from "./wording.js";
 
-/** From this share on, steps 1 to 5; a smaller share is not shaded. */
-export const EDGES_PERCENT: readonly number[] = words.edges_percent;
 const ALL = 1 - 1e-6; // float32 sums of a whole may miss 1 by this much
 const MINUS = "\u2212";
 export const NBSP = "\xa0";
@@ -31,7 +29,7 @@ export function percent(share: number): string {
 /** The shade of a share, 0 (none) to 5; by the number that is written, so that the two never disagree. */
 export function step(share: number): number {
   const number = percentNumber(share);
-  return EDGES_PERCENT.filter((edge) => number >= edge).length;
+  return words.edges_percent.filter((edge) => number >= edge).length;
 }
 
 /** A score for reading: three significant digits, with a real minus sign. */

@@ -98,7 +98,6 @@ export interface Head {
   head: number;
   /** Base64 of gzip of queries x keys codes; null where it is fetched, or was left out. */
   values: string | null;
-  thumbnail: string | null;
   row_sums: string | null;
 }
 
@@ -112,7 +111,6 @@ export interface Block {
   positions: number[];
   keys: AttentionToken[];
   explaining: number[];
-  thumbnail_shape: [number, number];
   data: Head[];
   left_out: string | null;
 }

@@ -1,9 +1,7 @@
 // Text as it is drawn. Nothing in it is invisible, and nothing can reorder the page: see
 // whence.explain.render.visible, whose rules these are. Offsets are code points of the text as given.
 
-import words from "../generated/words.json";
 
-const NAMES: Readonly<Record<string, string | undefined>> = words.invisible;
 // Nothing to see; but some format characters have a shape: Arabic, Syriac and Kaithi number and verse signs.
 const HIDDEN =
   /(?![\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\u{110bd}\u{110cd}])[\p{Cf}\p{Cc}\p{Cs}\p{Zl}\p{Zp}\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0]/u;
@@ -94,7 +92,7 @@ export function visibleCharacters(text: string): string[] {
     const stays = selects ? before && !SELECTS.test(before) : "\u200c\u200d".includes(character) && before > "\x7f";
     if (stays && !HIDDEN.test(before)) return character;
     const number = character.codePointAt(0)!.toString(16).toUpperCase().padStart(4, "0");
-    return `⟦${NAMES[character] ?? `U+${number}`}⟧`;
+    return `⟦U+${number}⟧`;
   });
 }
 

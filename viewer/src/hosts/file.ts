@@ -24,6 +24,7 @@ async function start(place: HTMLElement): Promise<void> {
     const retrieval = block("retrieval");
     const given: Given = {
       explanation: JSON.parse(block("explanation") ?? "null"),
+      words: JSON.parse(block("words") ?? "{}"),
       retrieval: retrieval === null ? null : JSON.parse(retrieval),
       fetchHead,
     };

@@ -12,7 +12,7 @@ interface Answer {
 }
 
 interface AnyModel {
-  get(trait: "explanation"): string;
+  get(trait: "explanation" | "words"): string;
   send(content: Omit<Answer, "values">): void;
   on(event: "msg:custom", callback: (answer: Answer) => void): void;
   off(event: "msg:custom", callback: (answer: Answer) => void): void;
@@ -30,6 +30,7 @@ async function render({ model, el }: { model: AnyModel; el: HTMLElement }): Prom
   keepKeys(el, end.signal);
   const given: Given = {
     explanation: JSON.parse(model.get("explanation")),
+    words: JSON.parse(model.get("words")),
     fetchHead: asksKernel(model, end.signal),
   };
   followScheme(place, end.signal);
@@ -59,7 +60,8 @@ function followScheme(place: HTMLElement, signal: AbortSignal): void {
     const { jpThemeLight, vscodeThemeKind } = document.body.dataset;
     if (jpThemeLight !== undefined) return jpThemeLight === "false";
     if (vscodeThemeKind !== undefined) return !vscodeThemeKind.includes("light");
-    return document.documentElement.getAttribute("theme") === "dark" || preferred.matches;
+    const theme = document.documentElement.getAttribute("theme");
+    return theme === null ? preferred.matches : theme === "dark";
   };
   const follow = () => (place.style.colorScheme = isDark() ? "dark" : "light");
   follow();

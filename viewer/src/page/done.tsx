@@ -3,6 +3,7 @@
 import { signal } from "@preact/signals-core";
 import { useEffect, useRef } from "preact/hooks";
 import type { Explanation } from "../core/schema.js";
+import type { Words } from "../core/wording.js";
 import { adopt } from "../ui/adopt.js";
 import { download } from "../ui/download.js";
 import { prefixOf } from "./address.js";
@@ -60,7 +61,7 @@ function Viewer({ page, explanation }: { page: Page; explanation: Explanation })
     const fetchHead = (block: string, layer: number, head: number) => page.service.head(id, block, layer, head);
     const options = { address: prefixOf(id) };
     const module: Promise<Module> = import(VIEWER);
-    const mounted = module.then(({ mount }) => mount(root, place, { explanation, fetchHead }, options));
+    const mounted = module.then(({ mount }) => mount(root, place, { explanation, words: wordsOfPage(), fetchHead }, options));
     mounted.then(
       () => adopt(root, stageStyles),
       (error: unknown) => (fault.value = asProblem(error)),
@@ -71,6 +72,11 @@ function Viewer({ page, explanation }: { page: Page; explanation: Explanation })
     };
   }, [explanation]);
   return <main class="stage" ref={stage} />;
+}
+
+/** They stand in the page: the service knows them from where all others have them. */
+function wordsOfPage(): Words {
+  return JSON.parse(document.getElementById("words")?.textContent ?? "{}");
 }
 
 async function save(page: Page, { id }: Explanation, kind: "json" | "html"): Promise<void> {

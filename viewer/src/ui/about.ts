@@ -2,7 +2,7 @@
 // where the model looked, by whatever method the scores were made.
 
 import type { Method } from "../core/schema.js";
-import words from "../generated/words.json";
+import { words } from "../core/wording.js";
 import type { Viewer } from "./viewer.js";
 
 export interface About extends Pick<Method, "name" | "family" | "evidence"> {

@@ -64,11 +64,12 @@ function fields(state: State, { results, targets, segments, output, explanation 
   const indices = (text: string) => (text === "all" ? [] : /^\d{1,4}(\.\d{1,4})*$/.test(text) ? text.split(".").map(Number) : undefined);
   const yesOrNo = among([true, false]);
   const choice = (text: string): Choice | undefined => {
-    const [, kind, first, last] = /^([a-z]*)-?(\d{1,7})(?:-(\d{1,7}))?$/.exec(text) ?? [];
+    const [, kind, first, last] = /^(?:(target|segment)-|(?=\d+-))(\d{1,7})(?:-(\d{1,7}))?$/.exec(text) ?? [];
     const [start, end] = [Number(first), Number(last)];
-    if (kind === "" && start < end && end <= output.length) return { kind: "stretch", start, end };
-    const count = { target: targets, segment: segments }[kind ?? ""]?.length ?? 0;
-    return last === undefined && start < count ? { kind: kind as "target" | "segment", index: start } : undefined;
+    if (kind === "target" || kind === "segment") {
+      return last === undefined && start < { target: targets, segment: segments }[kind].length ? { kind, index: start } : undefined;
+    }
+    return start < end && end <= output.length ? { kind: "stretch", start, end } : undefined;
   };
   return [
     field("view", state.view, among(VIEWS)),

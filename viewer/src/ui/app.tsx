@@ -31,7 +31,7 @@ export function App() {
   const keys = useSignal(true);
   const Main = root instanceof Document ? "main" : "div";
   const show = (view: View | undefined) => {
-    if (view === undefined) return;
+    if (view === undefined || view === state.view.value) return;
     state.view.value = view;
     announce(SHOWN[view].name);
   };
@@ -104,7 +104,7 @@ function Tabs({ show }: { show: (view: View | undefined) => void }) {
             aria-controls={`whence-${view}`}
             tabIndex={now === view ? 0 : -1}
             onClick={() => show(view)}
-            onFocus={() => now !== view && show(view)}
+            onFocus={() => show(view)}
           >
             {SHOWN[view].name}
           </button>

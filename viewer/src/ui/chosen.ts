@@ -6,8 +6,8 @@ import type { ElsewherePart } from "../core/schema.js";
 import type { Evidence, MaskedShares, Masking } from "../core/shares.js";
 import { stretch } from "../core/stretch.js";
 import { labelled } from "../core/text.js";
-import words from "../generated/words.json";
 import type { ReadonlySignal } from "@preact/signals-core";
+import { words } from "../core/wording.js";
 import type { Choice, State } from "./state.js";
 import type { Viewer } from "./viewer.js";
 

@@ -66,7 +66,8 @@ export function ExportMenu() {
     close();
     failed.value = "";
     try {
-      const exporter = open.get(viewer) ?? recordExporter(viewer);
+      const exporter = viewer.state.view.value === "record" ? recordExporter(viewer) : open.get(viewer);
+      if (exporter === undefined) throw new Error("there is no picture");
       const facts = factsOf(viewer, exporter.facts?.() ?? {});
       const name = fileName(facts, ending);
       download(new Blob([await written(exporter, facts)], { type }), name);

@@ -2,7 +2,7 @@
 
 import { computed, type ReadonlySignal } from "@preact/signals-core";
 import type { Loaded } from "../core/model.js";
-import { Searched } from "../core/search.js";
+import { find } from "../core/search.js";
 import type { State } from "./state.js";
 
 /** `source`: its index; null for the output. Offsets are code points. */
@@ -12,15 +12,10 @@ export interface Found {
   readonly end: number;
 }
 
-export function foundOf(loaded: Loaded, state: State): ReadonlySignal<readonly Found[]> {
-  let ready: readonly [number | null, Searched][] | null = null;
-  return computed(() => {
-    const query = state.query.value;
-    if (query.trim() === "") return [];
-    ready ??= [
-      [null, new Searched(loaded.output.text)],
-      ...loaded.texts.map((text, at): [number, Searched] => [at, new Searched(text.text)]),
-    ];
-    return ready.flatMap(([source, text]) => text.find(query).map(([start, end]) => ({ source, start, end })));
-  });
+export function foundOf({ output, texts }: Loaded, state: State): ReadonlySignal<readonly Found[]> {
+  return computed(() =>
+    [output, ...texts].flatMap(({ text }, at) =>
+      find(text, state.query.value).map(([start, end]) => ({ source: at === 0 ? null : at - 1, start, end })),
+    ),
+  );
 }

@@ -4,7 +4,7 @@ import { measured } from "../core/describe.js";
 import { percent, quantity } from "../core/scale.js";
 import type { Parts } from "../core/shares.js";
 import { visible } from "../core/text.js";
-import words from "../generated/words.json";
+import { words } from "../core/wording.js";
 import { aboutOf } from "./about.js";
 import { targetOf } from "./chosen.js";
 import { useSignal } from "./draw.js";
@@ -24,7 +24,7 @@ export function Header() {
         <h1>{words.titles[evidence]}</h1>
         <p class="quiet">
           <bdi>{visible(explanation.model)}</bdi>
-          {explanation.revision !== null && <bdi>, revision {shortRevision(explanation.revision)}</bdi>}, by{" "}
+          {explanation.revision !== null && <bdi>, revision {visible(explanation.revision).slice(0, 19)}</bdi>}, by{" "}
           <bdi>{visible(explanation.provider)}</bdi>, made {moment(explanation.created_at)}
         </p>
       </div>
@@ -130,11 +130,6 @@ function Balance({ of }: { of: string }) {
 function on(parts: Parts): string {
   const told = parts.map(([part, share]) => `${percent(share)} on ${words.parts[part]}`).join("; ");
   return told && ` (${told})`;
-}
-
-/** A revision for a heading: twelve characters of a digest, after its algorithm's name. */
-function shortRevision(revision: string): string {
-  return visible(revision.replace(/([^:]{12})[^:]+$/u, "$1…"));
 }
 
 /** A moment to the minute. */

@@ -5,12 +5,10 @@ import type { Signal } from "@preact/signals-core";
 
 const KEYS: readonly (readonly [string, string])[] = [
   ["1 to 4", "the views"],
-  ["/", "search; Enter: the next match, with Shift the one before"],
+  ["/", "search"],
   ["n, p", "the next match, the one before"],
   ["m", "the next method"],
-  ["Tab", "from one list, picture or control to the next"],
-  ["arrows, Home, End", "within a list or a picture"],
-  ["Enter, Space", "choose what has the focus"],
+  ["arrows", "within a list or a picture; Enter chooses"],
   ["Esc", "choose nothing: the whole output again"],
   ["+, −, 0", "heatmap: larger, smaller, all; Shift and arrows move it"],
   ["[ ], { }", "heatmap of attention: another head, another layer"],
@@ -35,7 +33,7 @@ export function Help({ open, keys }: { open: Signal<boolean>; keys: Signal<boole
       </dl>
       <label>
         <input type="checkbox" checked={keys.value} onChange={(event) => (keys.value = event.currentTarget.checked)} />{" "}
-        Single letters, digits and signs are keys
+        Single letters and digits are keys wherever the focus is
       </label>
       <button type="button" onClick={() => dialog.current?.close()}>
         Close

@@ -1,7 +1,7 @@
 """The page for people: a record goes in, and the explanation opens in the viewer.
 
-The page holds nothing but the address of its script, which asks the same routes as any other client. So
-none of it needs a key, and it is the same for everybody.
+The page holds nothing but the address of its script, which asks the same routes as any other client, and
+the words that the viewer uses. So none of it needs a key, and it is the same for everybody.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader
 from starlette.responses import HTMLResponse
 
 from whence.explain.render.viewer import bundle
+from whence.explain.render.words import words
 
 PAGE, VIEWER = "page.js", "viewer.js"
 """The page's own script, and the one that it fetches when there is something to look at."""
@@ -33,7 +34,7 @@ def routes() -> APIRouter:
     """The page and its scripts."""
     router = APIRouter(include_in_schema=False)
     environment = Environment(loader=PackageLoader("whence.api.service", package_path="."), autoescape=True)
-    page = environment.get_template("page.html.jinja").render(script=PAGE)
+    page = environment.get_template("page.html.jinja").render(script=PAGE, words=words())
 
     @router.get("/")
     async def show_page() -> HTMLResponse:

@@ -10,14 +10,11 @@ from whence.explain.layout import lay_out
 from whence.explain.methods.base import Effort, Finding, Task
 from whence.explain.result import Measure, MethodRecord, Result, Scores
 from whence.explain.scored import output_tokens
+from whence.explain.tensor import CAVEAT
 from whence.providers.base import Capabilities, require_known
 from whence.providers.errors import InputError
 from whence.providers.observations import AttentionQuery, Reduction
 
-CAVEAT = (
-    "Attention shows where the model looked, not why it wrote this: a passage with a high share may have "
-    "changed nothing, and one with a low share may have decided the sentence."
-)
 CHOSEN_CAVEAT = "Only some layers or heads were combined, by choice: another choice gives other shares."
 ROLLOUT_CAVEAT = (
     "Rollout follows attention as if each layer passed on half of what it had and half of what it looked at: "

@@ -15,7 +15,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 
 from whence.explain.packing import pack
-from whence.explain.render.pages import environment, sha256
+from whence.explain.render.pages import data, environment, sha256
+from whence.explain.render.words import words
 from whence.explain.schema import Explanation
 from whence.explain.tensor import AttentionBlock
 
@@ -35,6 +36,7 @@ def to_viewer(explanation: Explanation, retrieval: str | None = None) -> str:
         .render(
             policy=policy(f"'{sha256(script)}'"),
             explanation=data(compact(explanation)),
+            words=words(),
             retrieval=None if retrieval is None else data(json.loads(retrieval)),
             heads=[
                 (f"head-{block.name}-{head.layer}-{head.head}", head.values)
@@ -48,7 +50,7 @@ def to_viewer(explanation: Explanation, retrieval: str | None = None) -> str:
 
 
 def compact(explanation: Explanation) -> dict[str, Any]:
-    """The explanation's JSON, without the values of heads, and with packed scores where they are many."""
+    """The explanation's JSON, without what heads gave, and with packed scores where they are many."""
     blocks = explanation.attention
     light = explanation.model_copy(
         update={"attention": None if blocks is None else tuple(map(_without_values, blocks))}
@@ -63,12 +65,6 @@ def compact(explanation: Explanation) -> dict[str, Any]:
             shape = (len(explanation.output.targets), len(explanation.segments))
             told["scores"][name] = None if rows is None else {"shape": shape, "values": pack(rows)}
     return document
-
-
-def data(document: object) -> str:
-    """JSON for a block of data in HTML: no `<` can end the block."""
-    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c")
 
 
 def policy(scripts: str) -> str:
@@ -86,7 +82,9 @@ def bundle(name: str) -> str:
 
 
 def _without_values(block: AttentionBlock) -> AttentionBlock:
-    data = tuple(head.model_copy(update={"values": None}) for head in block.data)
+    # Thumbnails follow from the values; of many heads they would be most of what is read before any picture.
+    left = {"values": None, "thumbnail": None}
+    data = tuple(head.model_copy(update={} if head.values is None else left) for head in block.data)
     return block.model_copy(update={"data": data})
 
 

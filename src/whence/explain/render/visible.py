@@ -9,33 +9,6 @@ Unicode's own, U+2400 to U+2421).
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
-
-NAMES: Mapping[str, str] = {
-    "\u0085": "NEL",
-    "\u00ad": "SHY",
-    "\u034f": "CGJ",
-    "\u061c": "ALM",
-    "\u200b": "ZWSP",
-    "\u200c": "ZWNJ",
-    "\u200d": "ZWJ",
-    "\u200e": "LRM",
-    "\u200f": "RLM",
-    "\u2028": "LS",
-    "\u2029": "PS",
-    "\u202a": "LRE",
-    "\u202b": "RLE",
-    "\u202c": "PDF",
-    "\u202d": "LRO",
-    "\u202e": "RLO",
-    "\u2060": "WJ",
-    "\u2066": "LRI",
-    "\u2067": "RLI",
-    "\u2068": "FSI",
-    "\u2069": "PDI",
-    "\ufeff": "BOM",
-}
-"""Invisible characters that have a usual abbreviation; the others are drawn by their number."""
 
 _LAYOUT = "\n\t"
 _JOINERS = "\u200c\u200d"
@@ -86,7 +59,7 @@ def _draw(character: str) -> str:
     if character == "\x7f":
         return "␡"
     if _is_hidden(character) or _selects(character):
-        return f"⟦{NAMES.get(character) or f'U+{ord(character):04X}'}⟧"
+        return f"⟦U+{ord(character):04X}⟧"
     return character
 
 

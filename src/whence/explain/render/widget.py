@@ -10,8 +10,10 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from whence.explain.render.html import to_frame
+from whence.explain.render.pages import data
 from whence.explain.render.text import to_text
-from whence.explain.render.viewer import bundle, compact, data, to_viewer
+from whence.explain.render.viewer import bundle, compact, to_viewer
+from whence.explain.render.words import words
 from whence.explain.schema import Explanation
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ def to_mimebundle(explanation: Explanation) -> dict[str, Any]:
 
 
 def to_viewer_frame(explanation: Explanation) -> str:
-    """The viewer in a frame that runs its one script, saves exports, and reaches nothing, not even the notebook.
+    """The viewer in a frame that runs its one script, saves exports, and reaches nothing, not the notebook.
 
     The page without script instead, where that would be larger than LARGEST_FRAME_BYTES.
     """
@@ -50,8 +52,8 @@ def to_viewer_frame(explanation: Explanation) -> str:
     if len(page.encode()) > LARGEST_FRAME_BYTES:
         return to_frame(explanation)
     return (
-        '<iframe title="Whence: explanation" sandbox="allow-scripts allow-downloads" width="100%" height="720"'
-        f" frameborder=\"0\" srcdoc='{page}'></iframe>"
+        '<iframe title="Whence: explanation" sandbox="allow-scripts allow-downloads" width="100%"'
+        f' height="720" frameborder="0" srcdoc=\'{page}\'></iframe>'
     )
 
 
@@ -71,6 +73,7 @@ def _widget() -> type[AnyWidget]:
 
         _esm = bundle("viewer.js")
         explanation = traitlets.Unicode().tag(sync=True)
+        words = traitlets.Unicode(words()).tag(sync=True)
 
         def __init__(self, explanation: Explanation) -> None:
             super().__init__(explanation=data(compact(explanation)))

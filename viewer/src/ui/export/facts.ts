@@ -1,7 +1,7 @@
 // What stands on every export: of which model, by what method, and how it is shown.
 
 import { visible } from "../../core/text.js";
-import words from "../../generated/words.json";
+import { words } from "../../core/wording.js";
 import { aboutOf } from "../about.js";
 import type { Viewer } from "../viewer.js";
 

@@ -2,7 +2,7 @@
 
 import { percent, shortest } from "../../core/scale.js";
 import type { Evidence, Parts } from "../../core/shares.js";
-import words from "../../generated/words.json";
+import { words } from "../../core/wording.js";
 import { shadeNames, shadesSaid } from "../../views/record/legend.js";
 import { stepsOf } from "../../views/record/steps.js";
 import { maskingOf, targetName } from "../chosen.js";

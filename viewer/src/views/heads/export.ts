@@ -1,11 +1,11 @@
 // The picture as a file: the lines as they are seen, or as numbers.
 
 import { fitted } from "../../canvas/label.js";
-import { percent } from "../../core/scale.js";
+import { percent, shortest } from "../../core/scale.js";
+import { words } from "../../core/wording.js";
 import type { Exporter } from "../../ui/export.js";
 import { drawn } from "../../ui/export/sheet.js";
 import type { Viewer } from "../../ui/viewer.js";
-import words from "../../generated/words.json";
 import { ROW } from "./column.js";
 import { coloursOf, type Drawing, drawLines } from "./lines.js";
 import { type Side, sumOf } from "./links.js";
@@ -14,27 +14,30 @@ import type { Picture } from "./use_picture.js";
 
 const COLUMN = 200;
 const GAP = 320;
+/** Samples of heads beside one another. */
+const IN_LINE = 12;
 
 /** `lines`: in words, which are drawn. */
 export function exportOf(viewer: Viewer, { attention, layer, axes, heads }: Picture, drawing: Drawing, lines: string): Exporter {
   const { block } = attention;
   const { links, from, height } = drawing;
+  const samples = Math.ceil(heads.length / IN_LINE) * ROW;
   const what = `${block.name}, layer ${layer}, head${heads.length === 1 ? "" : "s"} ${heads.map(({ head }) => head).join(", ")}`;
   return {
     ...drawn(viewer, () => ({
       width: 2 * COLUMN + GAP,
-      height: height + ROW,
+      height: height + samples,
       title: `Attention of the ${what}`,
       // How each head looks; below, what is in sight: both columns as far as they are scrolled.
       draw(pen, palette) {
         const colours = coloursOf(viewer.root);
-        const each = Math.min(60, (2 * COLUMN + GAP) / heads.length);
         heads.forEach(({ head }, at) => {
           const draw = isCurve(head) ? pen.curve : pen.line;
-          draw(at * each, 16, at * each + 22, 4, colours[head] ?? "", widthOf(head) + 1);
-          pen.text(at * each + 26, 10, String(head), { fill: palette.ink });
+          const [x, y] = [(at % IN_LINE) * 60, Math.floor(at / IN_LINE) * ROW];
+          draw(x, y + 16, x + 22, y + 4, colours[head] ?? "", widthOf(head) + 1);
+          pen.text(x + 26, y + 10, String(head), { fill: palette.ink });
         });
-        pen.within(0, ROW, 2 * COLUMN + GAP, height);
+        pen.within(0, samples, 2 * COLUMN + GAP, height);
         drawLines(pen, colours, drawing, COLUMN, GAP);
         const column = (side: Side, x: number, align: "left" | "right") =>
           axes[side].forEach(({ label, masked }, at) => {
@@ -54,7 +57,7 @@ export function exportOf(viewer: Viewer, { attention, layer, axes, heads }: Pict
     }),
     csv: () => [
       ["layer", "head", "query", "query token", "key", "key token", "weight"],
-      ...links.map(({ head, query, key, weight }) => [layer, head, query.number, query.label, key.number, key.label, weight]),
+      ...links.map(({ head, query, key, weight }) => [layer, head, query.number, query.label, key.number, key.label, shortest(weight)]),
     ],
     more: () => ({ items: { queries: axes.query, keys: axes.key }, lines_in_all: sumOf(heads, "count") }),
   };

@@ -27,7 +27,7 @@ export function HeadsView() {
                 {picture.missing} of these heads cannot be shown. {visible(block.left_out ?? "")}
               </p>
             )}
-            {picture.heads.length > 0 && <HeadsPicture key={picture.axes as unknown as string} picture={picture} />}
+            {picture.heads.length > 0 && <HeadsPicture key={`${block.name} ${state.merged.value}`} picture={picture} />}
           </>
         )}
       </div>

@@ -24,7 +24,10 @@ export function HeadsPicture({ picture }: { picture: Picture }) {
   const rows = Math.max(axes.query.length, axes.key.length);
   const height = Math.min(rows * ROW, Math.max(13 * ROW, 0.66 * innerHeight));
 
-  const item = pointed.value ?? pinned.value;
+  // What is masked, or divided, makes new items of the same tokens.
+  const now = (own: Item | null) => own && (axes[own.side][own.index] ?? null);
+  const kept = now(pinned.value);
+  const item = now(pointed.value) ?? kept;
   const linesOf = (own: Item) => linksOfItem(own, heads, axes);
   const lines = useMemo(() => (item === null ? picture.links : linesOf(item)), [picture, item]);
   const scale = state.scale.value;
@@ -40,7 +43,7 @@ export function HeadsPicture({ picture }: { picture: Picture }) {
   const from = { query: tops.query.value, key: tops.key.value };
   const unit = toUnit(new Float32Array(links.map(({ weight }) => weight)), scale);
   const drawing = { links, unit, from, height };
-  const canvas = useStage(({ pen, width }) => drawLines(pen, coloursOf(viewer.root), drawing, 0, width), [lines, scale, ...Object.values(from)]);
+  const canvas = useStage(({ pen, width }) => drawLines(pen, coloursOf(viewer.root), drawing, 0, width), [lines, scale, height, ...Object.values(from)]);
   useExporter(exportOf(viewer, picture, drawing, summary));
 
   const reveal = ({ side, index }: Item) => {
@@ -56,13 +59,13 @@ export function HeadsPicture({ picture }: { picture: Picture }) {
   };
   /** Keeps the lines of a token, and brings its strongest partner into sight; the same once more frees it. */
   const pin = (to: Item) => {
-    const off = pinned.value === to;
+    const off = kept === to;
     pinned.value = off ? null : to;
     announce(off ? "All lines again" : `Kept: ${nameOf(to)}`);
     const [strongest] = linesOf(to);
     if (!off && strongest !== undefined) reveal(strongest[otherSide(to.side)]);
   };
-  const free = () => pinned.value !== null && pin(pinned.value);
+  const free = () => kept && pin(kept);
 
   const column = (side: Side, title: string) => (
     <Column
@@ -71,7 +74,7 @@ export function HeadsPicture({ picture }: { picture: Picture }) {
       items={axes[side]}
       height={height}
       top={tops[side]}
-      pinned={pinned.value}
+      pinned={kept}
       item={item}
       shares={shares}
       onLook={look}
@@ -81,7 +84,7 @@ export function HeadsPicture({ picture }: { picture: Picture }) {
   return (
     <div
       onKeyDown={(event) => {
-        if (event.key !== "Escape" || pinned.value === null) return;
+        if (event.key !== "Escape" || kept === null) return;
         event.preventDefault();
         free();
       }}
@@ -103,7 +106,7 @@ export function HeadsPicture({ picture }: { picture: Picture }) {
           ) : (
             <Partners item={item} links={lines} onChoose={reveal} />
           )}
-          {pinned.value !== null && (
+          {kept && (
             <button type="button" onClick={free}>
               Show all lines again
             </button>

@@ -1,7 +1,7 @@
 // What is drawn and what is not, in sentences: no picture of attention without them.
 
 import { percent, quantity, type Scale } from "../../core/scale.js";
-import words from "../../generated/words.json";
+import { words } from "../../core/wording.js";
 import { short } from "../heatmap/heat.js";
 import { type Item, type Link, MOST_LINES, sumOf, total } from "./links.js";
 import type { Picture } from "./use_picture.js";

@@ -6,7 +6,7 @@ import { NBSP, percent, shortest } from "../../core/scale.js";
 import type { Block, Elsewhere } from "../../core/schema.js";
 import type { Masking } from "../../core/shares.js";
 import { visible } from "../../core/text.js";
-import words from "../../generated/words.json";
+import { words } from "../../core/wording.js";
 import type { Both } from "./layout.js";
 
 type Axes = Both<readonly AxisItem[]>;

@@ -61,7 +61,11 @@ export function Pickers({ blocks, block, Sample }: PickersProps) {
     const choose = (at: number, event: MouseEvent) => {
       if (at === labels.length) state[of].value = [];
       else if (one || (!several.value && !event.ctrlKey && !event.metaKey)) state[of].value = [at];
-      else state[of].value = labels.map((_, own) => own).filter((own) => list.includes(own) !== (own === at));
+      else {
+        const next = labels.map((_, own) => own).filter((own) => list.includes(own) !== (own === at));
+        // None would mean all.
+        if (next.length > 0) state[of].value = next;
+      }
       announce(`${name}: ${chosen().map((own) => labels[own]).join(", ")}`);
     };
     return (

@@ -41,8 +41,8 @@ export function Heatmap({ heat, title, facts, ofScores, onKey }: HeatmapProps) {
   /** The cell that is looked at: its row and its column. */
   const cell = useSignal<Both<number> | null>(null);
   const table = useSignal(false);
-  /** Where a button was pressed: the point, and what lies there. */
-  const grip = useRef({ x: 0, y: 0, at: { rows: 0, columns: 0 } });
+  /** Where a button was pressed: the point, what lies there, and how far the pointer has been from it since. */
+  const grip = useRef({ x: 0, y: 0, far: 0, at: { rows: 0, columns: 0 } });
 
   const layout = () => layOut(heat, width.value, camera.value);
   const view = (): View => ({ ...layout(), heat, shades, marks, found });
@@ -117,19 +117,20 @@ export function Heatmap({ heat, title, facts, ofScores, onKey }: HeatmapProps) {
   const onPointerDown = (event: PointerEvent) => {
     if (event.button !== 0) return;
     (event.currentTarget as Element).setPointerCapture(event.pointerId);
-    grip.current = { x: event.offsetX, y: event.offsetY, at: pointed(event) };
+    grip.current = { x: event.offsetX, y: event.offsetY, far: 0, at: pointed(event) };
   };
   const onPointerMove = (event: PointerEvent) => {
     const at = pointed(event);
     if ((event.currentTarget as Element).hasPointerCapture(event.pointerId)) {
+      const { x, y, far } = grip.current;
+      grip.current.far = Math.max(far, Math.hypot(event.offsetX - x, event.offsetY - y));
       pan(both((which) => grip.current.at[which] - at[which]));
     } else point(at);
   };
   const onClick = (event: MouseEvent) => {
-    const { x, y } = grip.current;
-    if (Math.hypot(event.offsetX - x, event.offsetY - y) > 4) return;
     const at = pointed(event);
-    const { rows } = camera.value;
+    const { rows, columns } = camera.value;
+    if (grip.current.far > 4 || (at.rows < rows.from && at.columns < columns.from)) return;
     // At a name: its row or its column.
     const clicked = point(both((which) => Math.max(at[which], camera.value[which].from)));
     if (clicked) pick(clicked, at.rows < rows.from);

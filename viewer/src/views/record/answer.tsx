@@ -18,8 +18,9 @@ export function Answer({ read }: { read: (text: string) => void }) {
   const { loaded, state } = viewer;
   const list = useRef<HTMLDivElement>(null);
   const finer = stretch(loaded, state.result.value, 0, 0) !== null && loaded.targets[0]?.kind !== "token";
-  const byWord = useSignal(state.choice.peek()?.kind === "stretch");
-  const inWords = finer && (byWord.value || state.choice.value?.kind === "stretch");
+  const byWord = useSignal(false);
+  if (state.choice.value?.kind === "stretch") byWord.value = true;
+  const inWords = finer && byWord.value;
   const merged = state.merged.value;
 
   useEffect(() => {

@@ -1,12 +1,13 @@
 // What the shades mean, for the scale that is chosen: on the screen and in a picture.
 
-import { EDGES_PERCENT, NBSP, type Scale } from "../../core/scale.js";
+import { NBSP, type Scale } from "../../core/scale.js";
+import { words } from "../../core/wording.js";
 import { useViewer } from "../../ui/viewer.js";
 
 /** How shares become shades, in words. */
 export function shadesSaid(scale: Scale, signed: Float64Array): string {
   const said = {
-    linear: `from ${EDGES_PERCENT[0]}${NBSP}% on.`,
+    linear: `from ${words.edges_percent[0]}${NBSP}% on.`,
     log: "by its logarithm, from half of the smallest in this picture to the greatest.",
     percentile: "ranked: each shade is a fifth of the passages that received anything.",
   }[scale];
@@ -15,8 +16,8 @@ export function shadesSaid(scale: Scale, signed: Float64Array): string {
 
 /** What each of the five shades stands for. */
 export function shadeNames(scale: Scale): string[] {
-  return EDGES_PERCENT.map((edge, at) => {
-    const next = EDGES_PERCENT[at + 1];
+  return words.edges_percent.map((edge, at) => {
+    const next = words.edges_percent[at + 1];
     if (scale !== "linear") return String(at + 1);
     return next === undefined ? `${edge}${NBSP}% or more` : `${edge} to ${next}${NBSP}%`;
   });

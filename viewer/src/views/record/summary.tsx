@@ -4,7 +4,7 @@ import { counted, found, score } from "../../core/describe.js";
 import { percent } from "../../core/scale.js";
 import { labelled } from "../../core/text.js";
 import { strongest } from "../../core/top.js";
-import words from "../../generated/words.json";
+import { words } from "../../core/wording.js";
 import { choose, noun, sharesOfSegment, targetName } from "../../ui/chosen.js";
 import { Jump } from "../../ui/jump.js";
 import { useViewer } from "../../ui/viewer.js";
