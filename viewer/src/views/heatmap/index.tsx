@@ -8,7 +8,7 @@ import { PICTURES } from "../../ui/state.js";
 import { useViewer } from "../../ui/viewer.js";
 import { useMean } from "./attention.js";
 import { attentionHeat, evidenceHeat, type Options } from "./heat.js";
-import { Choice, chosenOf, Pickers } from "./pickers.js";
+import { BLOCKS, Choice, chosenOf, Pickers } from "./pickers.js";
 import { Heatmap } from "./plot.js";
 
 const NAMES = ["Passages", "Tokens", "Attention"];
@@ -73,17 +73,19 @@ function OfBlock({ options, blocks, block }: { options: Options; blocks: readonl
   return (
     <>
       <Pickers blocks={blocks} block={block} />
-      <p class="quiet">{said}</p>
-      {mean && heat && (
-        <Heatmap
-          key={options.merged}
-          heat={heat}
-          title={`Attention of the ${block.name === "cross" ? "decoder on the encoder" : block.name}: ${mean.name}`}
-          facts={{}}
-          ofScores={false}
-          onKey={step}
-        />
-      )}
+      <div {...(blocks.length > 1 && { role: "tabpanel", "aria-label": BLOCKS[block.name] })}>
+        <p class="quiet">{said}</p>
+        {mean && heat && (
+          <Heatmap
+            key={options.merged}
+            heat={heat}
+            title={`Attention of the ${block.name === "cross" ? "decoder on the encoder" : block.name}: ${mean.name}`}
+            facts={{}}
+            ofScores={false}
+            onKey={step}
+          />
+        )}
+      </div>
     </>
   );
 }
