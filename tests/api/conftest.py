@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -82,6 +83,8 @@ def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
         command = ["whence", *map(str, arguments)]
         capsys.readouterr()
         with monkeypatch.context() as patch:
+            # Another test's handlers may write where nothing can be written any more.
+            patch.setattr(logging.getLogger(), "handlers", [])
             patch.chdir(tmp_path)
             patch.setattr(sys, "argv", command)
             patch.setattr(sys, "stdin", TextIOWrapper(BytesIO(stdin)))

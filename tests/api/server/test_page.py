@@ -32,7 +32,8 @@ def test_the_page_runs_its_own_script_and_asks_its_own_server(client: httpx.Clie
     }
     assert page.headers["referrer-policy"] == "no-referrer"
     assert page.headers["cache-control"] == "no-store"
-    assert re.findall(r"<script[^>]*>", page.text) == ['<script src="page.js" defer>']
+    data = '<script type="application/json" id="words">'
+    assert re.findall(r"<script[^>]*>", page.text) == ['<script src="page.js" defer>', data]
     assert "style" not in page.text
 
 
