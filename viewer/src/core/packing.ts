@@ -1,6 +1,10 @@
 // Matrices as text: base64 of gzip of little-endian numbers (see whence.explain.packing).
 
+/** What newer browsers do ten times as fast. */
+const native = (Uint8Array as { fromBase64?: (text: string) => Uint8Array<ArrayBuffer> }).fromBase64;
+
 export function fromBase64(text: string): Uint8Array<ArrayBuffer> {
+  if (native) return native.call(Uint8Array, text);
   const raw = atob(text);
   const bytes = new Uint8Array(raw.length);
   for (let at = 0; at < raw.length; at++) bytes[at] = raw.charCodeAt(at);

@@ -27,22 +27,26 @@ export function strongest(lists: readonly Float32Array[], limit: number): { cell
     return at;
   };
   const half = last(upper);
-  for (const bits of all) {
-    for (let at = 0; at < bits.length; at++) {
-      const own = bits[at]!;
-      if (own >>> 16 === half) lower[own & 0xffff]!++;
-    }
-  }
-  const low = last(lower);
-  const least = half * (1 << 16) + low;
-  let met = 0;
-  const cells = all.map((bits) => {
+  const bound = half * (1 << 16);
+  // Most are too weak: only the others are looked at again.
+  const may = all.map((bits) => {
     const found: number[] = [];
     for (let at = 0; at < bits.length; at++) {
       const own = bits[at]!;
-      if (own > least || (own === least && own > 0 && (++met * room) % lower[low]! < room)) found.push(at);
+      if (own < bound || own === 0) continue;
+      found.push(at);
+      if (own >>> 16 === half) lower[own & 0xffff]!++;
     }
     return found;
   });
+  const low = last(lower);
+  const least = bound + low;
+  let met = 0;
+  const cells = may.map((found, which) =>
+    found.filter((at) => {
+      const own = all[which]![at]!;
+      return own > least || (own === least && (++met * room) % lower[low]! < room);
+    }),
+  );
   return { cells, count };
 }
