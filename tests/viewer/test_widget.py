@@ -177,6 +177,10 @@ def test_a_converted_notebook_shows_the_viewer_in_a_frame(context: BrowserContex
     page = opened(context, converted(record(), tmp_path))
     frame = page.frame_locator("iframe[title^=Whence]")
     choose_the_first_sentence(frame.locator(".whence"))
+    frame.locator("summary", has_text="Export").click()
+    with page.expect_download() as saved:
+        frame.get_by_role("button", name="CSV").click()
+    assert first_target(record()) in Path(saved.value.path()).read_text(encoding="utf-8")
     assert not [said for said in wrong if "require" not in said], "nbconvert's own scripts need require.js"
 
 
