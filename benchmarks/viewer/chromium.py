@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from playwright.sync_api import Browser, CDPSession, Page, Route
 QUIET_SECONDS = 0.3
 QUIET_CPU_SECONDS = 0.004
 """A page that spends less than this in such a time has drawn what it had to draw."""
+CANVAS, TASK = "Canvas2DResourceProvider", "ThreadControllerImpl::RunTask"
+"""Events of a trace: a canvas becomes a part of the picture; a task of a thread."""
 TWO_FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
@@ -38,6 +41,31 @@ class Measured:
         if seen is not None:
             self.page.wait_for_selector(seen, state="attached")
         return self._at_rest() - before
+
+    def first_canvas(self, address: str, seen: str) -> tuple[float, float]:
+        """The same of a page that is opened: until a canvas is first drawn, and until all of it is read.
+
+        By the browser's own trace: a page that is still being read answers nobody who asks what it has spent.
+        """
+        browser = self.page.context.browser
+        if browser is None:
+            raise RuntimeError("a page of no browser cannot be traced")
+        before = self._spent()
+        browser.start_tracing(page=self.page, categories=["toplevel", "blink"])
+        self.page.goto(address, wait_until="commit")
+        self.page.wait_for_selector(seen, state="attached")
+        read = self._at_rest() - before
+        events = json.loads(browser.stop_tracing())["traceEvents"]
+        drawn = min((event for event in events if CANVAS in event["name"]), key=lambda event: event["ts"])
+        spent = sum(
+            event["tdur"]
+            for event in events
+            if event["name"] == TASK
+            and (event["pid"], event["tid"]) == (drawn["pid"], drawn["tid"])
+            and event["ts"] <= drawn["ts"]
+            and "tdur" in event
+        )
+        return spent / 1e6, read
 
     def opened(self, address: str, seen: str) -> tuple[float, float]:
         """The same of a page that is opened: until `seen` is drawn, and until all of the page is read."""

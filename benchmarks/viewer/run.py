@@ -71,7 +71,7 @@ def look_at_record(page: Measured, file: Path) -> Times:
 
 
 def look_at_heads(page: Measured, file: Path) -> Times:
-    first, read = page.opened(f"{file.as_uri()}#view=heads", ".heads-said:not(:empty)")
+    first, read = page.first_canvas(f"{file.as_uri()}#view=heads", ".heads-said:not(:empty)")
     pickers = {name: page.page.get_by_role("group", name=name, exact=True) for name in ("Layers", "Heads")}
     page.cpu(lambda: pickers["Heads"].get_by_role("button", name="All").dispatch_event("click"))
     layer = page.cpu(lambda: pickers["Layers"].get_by_role("button").nth(4).dispatch_event("click"))
