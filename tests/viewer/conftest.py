@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from tests.viewer.needed import missing
 
 from whence import Explanation
 from whence.explain.render.viewer import to_viewer
@@ -21,9 +22,7 @@ Opens = Callable[..., Page]
 def browser() -> Iterator[Browser]:
     """One for each file of tests: Playwright keeps an event loop running, which other tests would meet."""
     if CHROMIUM is None:
-        if os.environ.get("CI"):
-            pytest.fail("Chromium is not installed: apt-get install chromium")
-        pytest.skip("needs Chromium: apt-get install chromium, or set WHENCE_CHROMIUM")
+        missing("Chromium: apt-get install chromium, or set WHENCE_CHROMIUM")
     with sync_playwright() as playwright:
         # Without a sandbox, for root in a container has none.
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])

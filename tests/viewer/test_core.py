@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import shutil
 import subprocess
 import unicodedata
@@ -19,6 +18,7 @@ from scripts.viewer_words import INTO, text
 from tests.api.test_hostile_text import TEXTS
 from tests.viewer.explained import record
 from tests.viewer.hostile import hostile
+from tests.viewer.needed import missing
 
 from whence import Explainer, Explanation
 from whence.demo.records import PROMPT, generate
@@ -41,9 +41,7 @@ def ask(tmp_path_factory: pytest.TempPathFactory) -> Ask:
     """Asks the core, in Node."""
     node = shutil.which("node")
     if node is None or not ESBUILD.exists():
-        if os.environ.get("CI"):
-            pytest.fail("Node, or what viewer/ needs of npm, is not installed: cd viewer && npm ci")
-        pytest.skip("needs Node: cd viewer && npm ci")
+        missing("Node, and what viewer/ needs of npm: cd viewer && npm ci")
     probe = tmp_path_factory.mktemp("core") / "probe.mjs"
     source = ROOT / "viewer" / "tests" / "probe.mjs"
     bundle = (ESBUILD, source, "--bundle", "--platform=node", "--format=esm", f"--outfile={probe}")

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from playwright.sync_api import Locator, Page
-from tests.viewer.axe import axe
 from tests.viewer.conftest import Opens
 from tests.viewer.explained import record
 from tests.viewer.hostile import EXECUTED, hostile
+from tests.viewer.needed import axe
 
 from whence import Explanation
 from whence.explain.schema import Segment

@@ -13,8 +13,8 @@ import pytest
 from playwright.sync_api import BrowserContext, FilePayload, Page, Route, expect
 from tests.api.server.conftest import FOREVER_SECONDS, Server, Start, sent
 from tests.api.server.conftest import start as start
-from tests.viewer.axe import axe
 from tests.viewer.hostile import EXECUTED, TEXTS
+from tests.viewer.needed import axe
 
 from whence import Explanation
 from whence.api.service.keys import hash_key

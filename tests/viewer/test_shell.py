@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,10 +9,10 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from tests.viewer.axe import axe
 from tests.viewer.conftest import Opens
 from tests.viewer.explained import record
 from tests.viewer.hostile import EXECUTED, hostile
+from tests.viewer.needed import axe, missing
 
 from whence import Explanation
 from whence.explain.render import wording
@@ -182,20 +181,19 @@ def test_dark_follows_the_host(opens: Opens) -> None:
     assert page.evaluate(ground) != light == "rgb(255, 255, 255)"
 
 
-@pytest.mark.skipif(
-    PDFTOTEXT is None and "CI" not in os.environ, reason="needs pdftotext: apt-get install poppler-utils"
-)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_print_has_every_caveat_on_page_one_and_the_record_whole(
     opens: Opens, tmp_path: Path, scheme: Any
 ) -> None:
+    if PDFTOTEXT is None:
+        missing("pdftotext: apt-get install poppler-utils")
     page = opens(record(), state="#chosen=target-0")
     page.emulate_media(color_scheme=scheme)
     pdf = tmp_path / "printed.pdf"
     page.pdf(path=pdf, format="A4", print_background=True)
 
     def text(*options: str) -> str:
-        command = [str(PDFTOTEXT), *options, str(pdf), "-"]
+        command = [PDFTOTEXT, *options, str(pdf), "-"]
         return " ".join(subprocess.run(command, capture_output=True, check=True, text=True).stdout.split())  # noqa: S603
 
     for caveat in record().results[0].caveats:

@@ -11,7 +11,8 @@ export interface Stage {
   height: number;
   /** Pixels of the screen for each of them. */
   ratio: number;
-  palette: Palette;
+  /** It is read when it is asked for: that takes longer than to draw a line. */
+  readonly palette: Palette;
 }
 
 /**
@@ -39,7 +40,15 @@ export function useStage(draw: (stage: Stage) => void, needs?: readonly unknown[
         canvas.height = down;
       } else context.clearRect(0, 0, across, down);
       context.scale(ratio, ratio);
-      draw({ pen: canvasPen(context), width, height, ratio, palette: readPalette(canvas.parentElement ?? canvas) });
+      draw({
+        pen: canvasPen(context),
+        width,
+        height,
+        ratio,
+        get palette() {
+          return readPalette(canvas.parentElement ?? canvas);
+        },
+      });
     };
     // This tells of the size that there is too, once in the next frame: what changes together is drawn together.
     const sizes = new ResizeObserver(now);

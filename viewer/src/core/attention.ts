@@ -6,7 +6,6 @@ import type { Block } from "./schema.js";
 
 /** One head: `levels[codes[query * keys + key]]` is a weight. Codes ascend with the weights that they stand for. */
 export interface HeadWeights {
-  queries: number;
   keys: number;
   codes: Uint8Array | Uint16Array;
   levels: Float32Array;
@@ -39,7 +38,7 @@ export function attentionOf(block: Block, fetchHead: FetchHead | undefined): Att
         const packed = told(layer, head).values ?? (await fetchHead?.(block.name, layer, head));
         if (packed == null) return null;
         const codes = await unpack(packed, bytes);
-        decoded = { queries, keys, codes: wide ? new Uint16Array(codes.buffer) : codes, levels };
+        decoded = { keys, codes: wide ? new Uint16Array(codes.buffer) : codes, levels };
         const [oldest = ""] = kept.keys();
         if ((kept.size + 1) * bytes > CACHE_BYTES) kept.delete(oldest);
       }

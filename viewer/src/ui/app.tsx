@@ -3,7 +3,6 @@
 import { useEffect, useRef } from "preact/hooks";
 import { HeadsView } from "../views/heads/index.js";
 import { HeatmapView } from "../views/heatmap/index.js";
-import { walk } from "../views/heatmap/pickers.js";
 import { RecordView } from "../views/record/index.js";
 import { SourcesView } from "../views/sources/index.js";
 import { choose } from "./chosen.js";
@@ -11,6 +10,7 @@ import { useSignal } from "./draw.js";
 import { ExportMenu } from "./export.js";
 import { Header } from "./header.js";
 import { Help } from "./help.js";
+import { walk } from "./pickers.js";
 import { type View, VIEWS } from "./state.js";
 import { Options, Search, useMatch } from "./toolbar.js";
 import { useViewer } from "./viewer.js";

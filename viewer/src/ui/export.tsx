@@ -8,7 +8,7 @@ import { recordExporter } from "./export/record.js";
 import { useSignal } from "./draw.js";
 import { useViewer, type Viewer } from "./viewer.js";
 
-/** How a view is exported. Each gets the facts that belong on it; The table is written as CSV, and as JSON. */
+/** How a view is exported. Each gets the facts that belong on it; the table is written as CSV, and as JSON. */
 export interface Exporter {
   /** What it knows of itself better than the menu, or beside it. */
   facts?: () => Facts;

@@ -15,7 +15,7 @@ function axis(side: Side, groups: number[][], masked: number[] = []): Item[] {
 
 function weights(queries: number, keys: number, code: (query: number, key: number) => number): HeadWeights {
   const codes = Uint8Array.from({ length: queries * keys }, (_, at) => code(Math.floor(at / keys), at % keys));
-  return { queries, keys, codes, levels: LEVELS };
+  return { keys, codes, levels: LEVELS };
 }
 
 const given = weights(3, 4, (query, key) => (key > query ? 0 : 10 * query + key + 1));

@@ -10,9 +10,10 @@ import hashlib
 from collections.abc import Awaitable, Callable
 
 from fastapi import APIRouter, Request, Response
-from jinja2 import Environment, PackageLoader
+from jinja2 import PackageLoader
 from starlette.responses import HTMLResponse
 
+from whence.explain.render.pages import environment
 from whence.explain.render.viewer import bundle
 from whence.explain.render.words import words
 
@@ -33,8 +34,8 @@ HEADERS = {
 def routes() -> APIRouter:
     """The page and its scripts."""
     router = APIRouter(include_in_schema=False)
-    environment = Environment(loader=PackageLoader("whence.api.service", package_path="."), autoescape=True)
-    page = environment.get_template("page.html.jinja").render(script=PAGE, words=words())
+    loader = PackageLoader("whence.api.service", package_path=".")
+    page = environment(loader).get_template("page.html.jinja").render(script=PAGE, words=words())
 
     @router.get("/")
     async def show_page() -> HTMLResponse:

@@ -1,8 +1,8 @@
 // Heads: lines from queries to keys, by any set of heads of one layer.
 
 import { visible } from "../../core/text.js";
+import { BLOCKS, chosenOf, Pickers } from "../../ui/pickers.js";
 import { useViewer } from "../../ui/viewer.js";
-import { BLOCKS, chosenOf, Pickers } from "../heatmap/pickers.js";
 import { HeadsPicture } from "./picture.js";
 import { Sample } from "./sample.js";
 import { usePicture } from "./use_picture.js";

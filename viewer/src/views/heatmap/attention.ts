@@ -5,8 +5,8 @@ import type { Matrix } from "../../core/model.js";
 import type { Block } from "../../core/schema.js";
 import { visible } from "../../core/text.js";
 import { useSignal } from "../../ui/draw.js";
+import { chosenOf } from "../../ui/pickers.js";
 import { useViewer } from "../../ui/viewer.js";
-import { chosenOf } from "./pickers.js";
 
 /** What was added up: null where none of these heads has values. */
 export interface Mean {

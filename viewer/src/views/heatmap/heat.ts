@@ -3,8 +3,8 @@
 import { type AxisItem, type AxisOptions, axisOf, detailAxes, regroup, segmentAxis, targetAxis } from "../../core/axis.js";
 import type { Loaded, Matrix } from "../../core/model.js";
 import { NBSP, percent, shortest } from "../../core/scale.js";
-import type { Block, Elsewhere } from "../../core/schema.js";
-import type { Masking } from "../../core/shares.js";
+import type { Block } from "../../core/schema.js";
+import { type Masking, meanOf } from "../../core/shares.js";
 import { visible } from "../../core/text.js";
 import { words } from "../../core/wording.js";
 import type { Both } from "./layout.js";
@@ -42,9 +42,8 @@ export function evidenceHeat(loaded: Loaded, result: number, options: Options, b
   if (axes === null || matrix === null) return null;
   const { elsewhere: outside } = (byToken && told.detail) || told.scores;
   const heat = heatOf(axes, matrix, options, words.units[unit], (row, { members }) => {
-    const elsewhere = outside && mean(members.map((member) => outside[member]!));
-    const evidence = { row, elsewhere, stderr: null, alone: new Map(), unmeasured: 0 };
-    const { shares, masked } = loaded.maskedShares(result, evidence, options);
+    const elsewhere = outside && meanOf(members.map((member) => outside[member]!));
+    const { shares, masked } = loaded.maskedShares(result, { row, elsewhere }, options);
     if (options.renormalised) row.set(shares);
     return masked;
   });
@@ -110,12 +109,6 @@ function heatOf(
     notes: masked > 0 ? [`Masked: ${percent(masked)} of a row on average, on ${parts}.`] : [],
     remark: () => "",
   };
-}
-
-function mean(all: readonly Elsewhere[]): Elsewhere {
-  const sums: Record<string, number> = {};
-  for (const own of all) for (const [part, value] of Object.entries(own)) sums[part] = (sums[part] ?? 0) + value / all.length;
-  return sums as Elsewhere;
 }
 
 /** A value with all digits that a float32 has. */

@@ -5,10 +5,10 @@ import type { Block } from "../../core/schema.js";
 import { visible } from "../../core/text.js";
 import { maskingOf, noun } from "../../ui/chosen.js";
 import { PICTURES } from "../../ui/state.js";
+import { BLOCKS, Choice, chosenOf, Pickers } from "../../ui/pickers.js";
 import { useViewer } from "../../ui/viewer.js";
 import { useMean } from "./attention.js";
 import { attentionHeat, evidenceHeat, type Options } from "./heat.js";
-import { BLOCKS, Choice, chosenOf, Pickers } from "./pickers.js";
 import { Heatmap } from "./plot.js";
 
 const NAMES = ["Passages", "Tokens", "Attention"];

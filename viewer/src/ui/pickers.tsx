@@ -1,9 +1,9 @@
 // Buttons of which one is chosen, or several.
 
 import type { ComponentChild } from "preact";
-import type { Block } from "../../core/schema.js";
-import { useSignal } from "../../ui/draw.js";
-import { useViewer } from "../../ui/viewer.js";
+import type { Block } from "../core/schema.js";
+import { useSignal } from "./draw.js";
+import { useViewer } from "./viewer.js";
 
 interface ChoiceProps {
   name: string;
