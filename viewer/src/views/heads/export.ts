@@ -8,7 +8,7 @@ import { drawn } from "../../ui/export/sheet.js";
 import type { Viewer } from "../../ui/viewer.js";
 import { ROW } from "./column.js";
 import { coloursOf, type Drawing, drawLines } from "./lines.js";
-import { type Side, sumOf } from "./links.js";
+import type { Side } from "./links.js";
 import { isCurve, widthOf } from "./sample.js";
 import type { Picture } from "./use_picture.js";
 
@@ -18,7 +18,7 @@ const GAP = 320;
 const IN_LINE = 12;
 
 /** `lines`: in words, which are drawn. */
-export function exportOf(viewer: Viewer, { attention, layer, axes, heads }: Picture, drawing: Drawing, lines: string): Exporter {
+export function exportOf(viewer: Viewer, { attention, layer, axes, heads, count }: Picture, drawing: Drawing, lines: string): Exporter {
   const { block } = attention;
   const { links, from, height } = drawing;
   const samples = Math.ceil(heads.length / IN_LINE) * ROW;
@@ -59,6 +59,6 @@ export function exportOf(viewer: Viewer, { attention, layer, axes, heads }: Pict
       ["layer", "head", "query", "query token", "key", "key token", "weight"],
       ...links.map(({ head, query, key, weight }) => [layer, head, query.number, query.label, key.number, key.label, shortest(weight)]),
     ],
-    more: () => ({ items: { queries: axes.query, keys: axes.key }, lines_in_all: sumOf(heads, "count") }),
+    more: () => ({ items: { queries: axes.query, keys: axes.key }, lines_in_all: count }),
   };
 }

@@ -12,14 +12,14 @@ export function grouped(number: number): string {
 }
 
 /** How many lines are drawn, of all or of one token, what they carry, and where the rest is. */
-export function said({ attention, layer, axes, heads }: Picture, item: Item | null, lines: readonly Link[], scale: Scale): string {
+export function said({ attention, layer, axes, heads, count }: Picture, item: Item | null, lines: readonly Link[], scale: Scale): string {
   const drawn = lines.slice(0, MOST_LINES);
-  const count = item ? lines.length : sumOf(heads, "count");
-  const hidden = count - drawn.length;
+  const lineCount = item ? lines.length : count;
+  const hidden = lineCount - drawn.length;
   const own = item?.side === "query";
   const tokens = own ? item.members.length : attention.block.queries.length;
   const share = (part: number) => percent(part / (heads.length * tokens));
-  let text = `${hidden > 0 ? `The ${grouped(drawn.length)} strongest of` : "All"} ${grouped(count)} lines`;
+  let text = `${hidden > 0 ? `The ${grouped(drawn.length)} strongest of` : "All"} ${grouped(lineCount)} lines`;
   text += `${item ? ` of ${nameOf(item)}` : ""} are drawn. They carry ${share(total(drawn))} of what ${own ? "it" : "each query"} gives`;
   if (axes.renormalised) text += " to the keys that are shown";
   if (hidden > 0) text += `; the ${grouped(hidden)} that are not drawn carry ${share((item ? total(lines) : sumOf(heads, "sum")) - total(drawn))}`;

@@ -18,8 +18,9 @@ export interface Picture {
   heads: readonly HeadLinks[];
   /** How many were left out. */
   missing: number;
-  /** The strongest lines of all of them. */
+  /** The strongest lines of all of them, and how many there are. */
   links: readonly Link[];
+  count: number;
 }
 
 /** The lines of these heads of a layer; until they are found those of before, or nothing. A text where there are none. */
@@ -38,7 +39,7 @@ export function usePicture(attention: Attention, layer: number, heads: readonly 
       }
       const found = heads.flatMap((head) => known.get(head) ?? []);
       const missing = heads.length - found.length;
-      picture.value = { attention, layer, axes, heads: found, missing, links: together(found, axes) };
+      picture.value = { attention, layer, axes, heads: found, missing, ...together(found, axes) };
     };
     find().catch((error: unknown) => wanted && (picture.value = `This attention cannot be shown: ${String(error)}`));
     return () => {
