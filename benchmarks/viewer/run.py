@@ -6,8 +6,9 @@ own clock, which other work on the machine changes little; the median of some ro
 - record: a record of 2,000 or 16,000 words and an answer of 250 tokens, with token detail: ready; a sentence
   chosen; a passage hovered;
 - heads: dense attention of 12 layers x 12 heads: the first picture, from the file's opening on until it is
-  drawn; the whole file read; with all heads of a layer another layer, and one head switched off; and the
-  file's size. Of BertViz's head view the first picture and another layer; of Inspectus's charts the first.
+  drawn; the whole file read; with all heads of a layer another layer, and one head switched off; another layer
+  where what is shown is divided by its sum, so that no packed code stands for it; and the file's size. Of
+  BertViz's head view the first picture and another layer; of Inspectus's charts the first.
 
 A peer that is not installed (`pip install 'whence[bench]' inspectus`) or not done in time is left out, with
 the reason. BertViz's page loads its libraries from a CDN: `--libraries` names a node_modules that has them
@@ -77,7 +78,10 @@ def look_at_heads(page: Measured, file: Path) -> Times:
     layer = page.cpu(lambda: pickers["Layers"].get_by_role("button").nth(4).dispatch_event("click"))
     toggled = {"ctrlKey": True}
     head = page.cpu(lambda: pickers["Heads"].get_by_role("button").nth(5).dispatch_event("click", toggled))
-    return {"first_ms": first, "read_ms": read, "layer_ms": layer, "head_ms": head}
+    page.cpu(lambda: page.page.get_by_label("Shares").select_option(index=1))
+    divided = page.cpu(lambda: pickers["Layers"].get_by_role("button").nth(7).dispatch_event("click"))
+    times = {"first_ms": first, "read_ms": read, "layer_ms": layer, "head_ms": head}
+    return times | {"renormalised_layer_ms": divided}
 
 
 def look_at_bertviz(page: Measured, file: Path) -> Times:

@@ -4,7 +4,7 @@
     ├── InputError (ValueError)           what was given cannot be explained
     │   ├── EmptyPromptError              no instruction
     │   ├── NoSourceError                 no source with any text
-    │   ├── TextError                     text that cannot be encoded, or a file that is not text
+    │   ├── TextError                     text that cannot be encoded, a file that is not text, a source's name
     │   ├── EmptyOutputError              nothing to explain: the output has no text
     │   └── BudgetError                   what is asked costs more than the budget allows
     ├── NameUnknownError (LookupError)    a name that nothing answers to
@@ -63,7 +63,7 @@ class NoSourceError(InputError):
 
 
 class TextError(InputError):
-    """Text that no tokenizer can read, such as a lone surrogate, or a file that is not UTF-8."""
+    """A text that cannot be read (a lone surrogate, not UTF-8), or a source's name that cannot be used."""
 
 
 class EmptyOutputError(InputError):

@@ -72,7 +72,7 @@ export function App() {
           <Tabs show={show} />
           <Search />
           <ExportMenu />
-          <button type="button" aria-haspopup="dialog" onClick={() => (help.value = true)}>
+          <button aria-haspopup="dialog" onClick={() => (help.value = true)}>
             Keys
           </button>
         </div>
@@ -97,7 +97,6 @@ function Tabs({ show }: { show: (view: View | undefined) => void }) {
       <div role="tablist">
         {VIEWS.map((view) => (
           <button
-            type="button"
             role="tab"
             id={`whence-tab-${view}`}
             aria-selected={now === view}

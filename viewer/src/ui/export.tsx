@@ -82,7 +82,7 @@ export function ExportMenu() {
         <summary>Export</summary>
         <div>
           {Object.entries(FORMATS).map(([ending, [name, type, written]]) => (
-            <button type="button" onClick={() => void save(ending, type, written)}>
+            <button onClick={() => void save(ending, type, written)}>
               {name}
             </button>
           ))}

@@ -68,7 +68,7 @@ function Caveats({ caveats }: { caveats: readonly string[] }) {
         ))}
       </ul>
       {more > 0 && (
-        <button type="button" aria-expanded={open.value} onClick={() => (open.value = !open.value)}>
+        <button aria-expanded={open.value} onClick={() => (open.value = !open.value)}>
           {open.value ? "Fewer caveats" : `${more} more`}
         </button>
       )}

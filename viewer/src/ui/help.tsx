@@ -35,7 +35,7 @@ export function Help({ open, keys }: { open: Signal<boolean>; keys: Signal<boole
         <input type="checkbox" checked={keys.value} onChange={(event) => (keys.value = event.currentTarget.checked)} />{" "}
         Single letters and digits are keys wherever the focus is
       </label>
-      <button type="button" onClick={() => dialog.current?.close()}>
+      <button onClick={() => dialog.current?.close()}>
         Close
       </button>
     </dialog>

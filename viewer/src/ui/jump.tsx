@@ -9,7 +9,7 @@ export function Jump({ segment, name }: { segment: number; name: string | undefi
     jump.value = segment;
   };
   return (
-    <button type="button" class="jump" title="Show in the record" onClick={go}>
+    <button class="jump" title="Show in the record" onClick={go}>
       <bdi>{name}</bdi>
     </button>
   );

@@ -20,7 +20,6 @@ export function Choice({ name, labels, chosen, choose, disabled, tabs }: ChoiceP
       <span class="quiet">{name}</span>
       {labels.map((label, at) => (
         <button
-          type="button"
           {...(tabs ? { role: "tab", "aria-selected": chosen(at) } : { "aria-pressed": chosen(at) })}
           disabled={disabled?.(at)}
           onClick={(event) => choose(at, event)}

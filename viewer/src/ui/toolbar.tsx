@@ -63,7 +63,7 @@ export function Search() {
   const go = useMatch();
   const count = found.value.length;
   const arrow = (sign: string, name: string, by: number) => (
-    <button type="button" aria-label={name} disabled={count === 0} onClick={() => go(by)}>
+    <button aria-label={name} disabled={count === 0} onClick={() => go(by)}>
       {sign}
     </button>
   );

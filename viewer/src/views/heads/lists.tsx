@@ -38,7 +38,7 @@ export function Partners({ item, links, onChoose }: PartnersProps) {
           return (
             <li>
               {valueSaid(link.weight)} <Sample head={link.head} /> head {link.head}{" "}
-              <button type="button" class="jump" onClick={() => onChoose(partner)}>
+              <button class="jump" onClick={() => onChoose(partner)}>
                 <Name of={partner} />
               </button>
             </li>
@@ -93,7 +93,7 @@ export function LinkTable({ links, caption }: TableProps) {
         </table>
       )}
       {rows.value < links.length && (
-        <button type="button" onClick={() => (rows.value += AT_ONCE)}>
+        <button onClick={() => (rows.value += AT_ONCE)}>
           {AT_ONCE} more of {grouped(links.length - rows.value)}
         </button>
       )}

@@ -107,7 +107,7 @@ export function HeadsPicture({ picture }: { picture: Picture }) {
             <Partners item={item} links={lines} onChoose={reveal} />
           )}
           {kept && (
-            <button type="button" onClick={free}>
+            <button onClick={free}>
               Show all lines again
             </button>
           )}
