@@ -6,8 +6,8 @@ own clock, which other work on the machine changes little; the median of some ro
 - record: a record of 2,000 or 16,000 words and an answer of 250 tokens, with token detail: ready; a sentence
   chosen; a passage hovered;
 - heads: dense attention of 12 layers x 12 heads: the first picture, from the file's opening on until it is
-  drawn; the whole file read; with all heads of a layer another layer, and one head switched off; another layer
-  where what is shown is divided by its sum, so that no packed code stands for it; and the file's size. Of
+  drawn; the whole file read; with all heads of a layer another layer, and one head switched off; another
+  layer where what is shown is divided by its sum, so that no packed code stands for it; the file's size. Of
   BertViz's head view the first picture and another layer; of Inspectus's charts the first.
 
 A peer that is not installed (`pip install 'whence[bench]' inspectus`) or not done in time is left out, with
