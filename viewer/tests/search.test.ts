@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { toCsv } from "../src/core/csv.js";
-import { find, MOST_FOUND } from "../src/core/search.js";
+import { find } from "../src/core/search.js";
 
 test.each([
   ["No fever, no cough", "NO", [[0, 2], [10, 12]]],
@@ -17,7 +17,7 @@ test.each([
   ["(a.b)*", ".b)", [[2, 5]]],
 ])("in %j, %j stands at %j", (text, query, places) => expect(find(text, query)).toEqual(places));
 
-test("no more than so many places are found", () => expect(find("a".repeat(20_000), "a")).toHaveLength(MOST_FOUND));
+test("all places are found", () => expect(find("a".repeat(200_000), "a")).toHaveLength(200_000));
 
 test("a table is quoted, and no text is a formula", () => {
   expect(toCsv([["a,b", 'say "x"', "line\nend", -1.5], ["=1+1", "'", "＝", "b"]])).toBe(

@@ -42,7 +42,7 @@ function Question({ page }: { page: Page }) {
   return (
     <div class="columns">
       <fieldset disabled={running} class="plain">
-        <Sources form={form} />
+        <Sources form={form} open={() => page.shown.peek() === null && page.work.peek().stage !== "running"} />
       </fieldset>
       <div>
         <fieldset disabled={running} class="plain">

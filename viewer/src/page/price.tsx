@@ -28,6 +28,7 @@ function missing({ limit }: Form): string {
 
 function PlanBox({ plan }: { plan: Plan }) {
   const { money } = plan;
+  const writing = plan.methods.reduce((rest, { calls }) => rest - calls, plan.calls);
   return (
     <>
       <p aria-live="polite">
@@ -45,6 +46,7 @@ function PlanBox({ plan }: { plan: Plan }) {
         {counted(plan.prompt_tokens, "token")}, and {counted(plan.segments, "segment")} that can be traced back to.
       </p>
       <ul>
+        {writing > 0 && <li>to write the output: {counted(writing, "call")}</li>}
         {plan.methods.map((own) => (
           <li>
             {own.method}: {counted(own.calls, "call")}

@@ -35,6 +35,11 @@ export function Running({ page }: { page: Page }) {
       )}
       <div aria-live="polite">
         {work.stage === "running" && <span class="unseen">{stageOf(work.step)}</span>}
+        {work.stage === "done" && (
+          <p>
+            Explained. <a href={`#explanation=${work.id}`}>See the explanation</a>
+          </p>
+        )}
         {work.stage === "cancelled" && <p>Cancelled. The model was stopped; what it had done is lost.</p>}
       </div>
       {work.stage === "failed" && <ProblemBox problem={work.problem} alert />}

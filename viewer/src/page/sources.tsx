@@ -9,8 +9,8 @@ import { type Draft, type Form, usableName } from "./form.js";
 const LARGEST_FILE_BYTES = 32 << 20;
 const unread = signal<readonly string[]>([]);
 
-export function Sources({ form }: { form: Form }) {
-  useEffect(() => takeDropped(form), [form]);
+export function Sources({ form, open }: { form: Form; open: () => boolean }) {
+  useEffect(() => takeDropped(form, open), [form]);
   const drafts = form.sources.value;
   return (
     <section aria-labelledby="record-heading">
@@ -72,8 +72,11 @@ function Source({ draft, number, remove }: { draft: Draft; number: number; remov
   );
 }
 
-/** A file that is dropped beside a field would otherwise take the place of the page. */
-function takeDropped(form: Form): () => void {
+/**
+ * A file that is dropped beside a field would otherwise take the place of the page. `open`: whether the question is in
+ * sight and can be changed: what nobody sees arrive must not be sent.
+ */
+function takeDropped(form: Form, open: () => boolean): () => void {
   const holdsFiles = (event: DragEvent) => event.dataTransfer?.types.includes("Files") ?? false;
   const over = (event: DragEvent) => {
     if (holdsFiles(event)) event.preventDefault();
@@ -81,7 +84,7 @@ function takeDropped(form: Form): () => void {
   const drop = (event: DragEvent) => {
     if (!holdsFiles(event)) return;
     event.preventDefault();
-    void take(form, [...(event.dataTransfer?.files ?? [])]);
+    if (open()) void take(form, [...(event.dataTransfer?.files ?? [])]);
   };
   addEventListener("dragover", over);
   addEventListener("drop", drop);

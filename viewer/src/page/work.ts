@@ -13,7 +13,8 @@ export type Work =
   | { stage: "typing" }
   | { stage: "running"; step: Step | null }
   | { stage: "failed"; problem: Problem }
-  | { stage: "cancelled" };
+  | { stage: "cancelled" }
+  | { stage: "done"; id: string };
 
 /** In place of the question, what the address names: being fetched, there, or why it is not. */
 export type Shown = null | "fetching" | Explanation | Problem;
@@ -105,7 +106,7 @@ export function createPage() {
       abortPrice();
       price.value = null;
       // What was said of the last run is not about what is typed now.
-      if (["failed", "cancelled"].includes(work.peek().stage)) work.value = { stage: "typing" };
+      if (["failed", "cancelled", "done"].includes(work.peek().stage)) work.value = { stage: "typing" };
       if (request === null) return;
       const abort = new AbortController();
       const timer = setTimeout(() => void askPrice(request, abort.signal), REST_MS);
@@ -125,9 +126,12 @@ export function createPage() {
       const explanation = await service.explain(request, own.signal, (step) => {
         work.value = { stage: "running", step };
       });
+      // Who reads another explanation meanwhile goes on reading.
+      const { id } = explanation;
+      work.value = { stage: "done", id };
+      if (shown.peek() !== null) return;
       remembered = explanation;
-      go(explanation.id);
-      work.value = { stage: "typing" };
+      go(id);
     } catch (error) {
       work.value = own.signal.aborted ? { stage: "cancelled" } : { stage: "failed", problem: problemOf(error) };
     } finally {

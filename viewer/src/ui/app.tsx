@@ -48,8 +48,9 @@ export function App() {
   VIEWS.forEach((view, at) => (letters[at + 1] = () => show(view)));
   const byKey = useRef(false);
   useEffect(() => {
-    // What had the focus may be gone with its view: then the keys would be nobody's.
-    if (byKey.current && frame.current?.contains((root as DocumentOrShadowRoot).activeElement) === false) frame.current.focus();
+    // What had the focus may be gone with its view, or hidden: then the keys would be nobody's.
+    const focused = (root as DocumentOrShadowRoot).activeElement;
+    if (byKey.current && (!frame.current?.contains(focused) || focused?.closest("[hidden]"))) frame.current?.focus();
     byKey.current = false;
   }, [state.view.value, state.result.value]);
   const pressed = (event: KeyboardEvent) => {
@@ -142,7 +143,7 @@ function Panels() {
 
 /** Heads are there where attention was kept. */
 function Attention() {
-  if (useViewer().loaded.explanation.attention !== null) return <HeadsView />;
+  if (useViewer().loaded.explanation.attention?.length) return <HeadsView />;
   return (
     <p class="missing quiet">
       No attention of single heads was kept. An open-weights model gives it: <code>explain(…, attention=True)</code>.

@@ -3,7 +3,7 @@
 import type { Loaded } from "../core/model.js";
 import { percent } from "../core/scale.js";
 import type { ElsewherePart } from "../core/schema.js";
-import type { Evidence, MaskedShares, Masking } from "../core/shares.js";
+import type { Evidence, MaskedShares, Masking, Parts } from "../core/shares.js";
 import { stretch } from "../core/stretch.js";
 import { labelled } from "../core/text.js";
 import type { ReadonlySignal } from "@preact/signals-core";
@@ -65,8 +65,22 @@ export function chosenOf(loaded: Loaded, state: State, whole: ReadonlySignal<Who
   return of(targetName(loaded, at), loaded.evidence(result, at));
 }
 
+/** How much of what the chosen part rests on is in no passage, and where that is, or why nobody knows. */
+export function elsewhereSaid({ loaded, state, chosen }: Viewer): [share: string, why: string] {
+  const { elsewhere, parts } = chosen.value.masked;
+  if (loaded.result(state.result.value).told.scores.elsewhere !== null) return [percent(elsewhere), partsSaid(parts)];
+  if (elsewhere === 0) return ["–", ` (${words.elsewhere_unmeasured})`];
+  return [percent(elsewhere), ` (${elsewhere < 1 ? words.elsewhere_some : words.elsewhere_all})`];
+}
+
+export function partsSaid(parts: Parts): string {
+  const said = parts.map(([part, share]) => `${percent(share)} on ${words.parts[part]}`).join("; ");
+  return said && ` (${said})`;
+}
+
 /** Choose, or choose nothing if it is chosen already, and tell. */
-export function choose({ loaded, state, chosen, announce }: Viewer, choice: Choice): void {
+export function choose(viewer: Viewer, choice: Choice): void {
+  const { loaded, state, chosen, announce } = viewer;
   const same = JSON.stringify(choice) === JSON.stringify(state.choice.peek());
   const now = (state.choice.value = same ? null : choice);
   const { name, masked } = chosen.value;
@@ -75,7 +89,7 @@ export function choose({ loaded, state, chosen, announce }: Viewer, choice: Choi
     announce(`Chosen: a passage of ${loaded.names[source]}`);
   } else {
     const best = masked.shares.reduce((most, share) => Math.max(most, share), 0);
-    announce(`Chosen: ${name}. Its strongest passage has ${percent(best)}; ${percent(masked.elsewhere)} is elsewhere.`);
+    announce(`Chosen: ${name}. Its strongest passage has ${percent(best)}. Elsewhere: ${elsewhereSaid(viewer).join("")}.`);
   }
 }
 

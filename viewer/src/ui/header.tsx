@@ -2,11 +2,10 @@
 
 import { measured } from "../core/describe.js";
 import { percent, quantity } from "../core/scale.js";
-import type { Parts } from "../core/shares.js";
 import { visible } from "../core/text.js";
 import { words } from "../core/wording.js";
 import { aboutOf } from "./about.js";
-import { targetOf } from "./chosen.js";
+import { elsewhereSaid, partsSaid, targetOf } from "./chosen.js";
 import { useSignal } from "./draw.js";
 import { Menu } from "./menu.js";
 import { useViewer } from "./viewer.js";
@@ -81,14 +80,15 @@ function Caveats({ caveats }: { caveats: readonly string[] }) {
  * `of`: the method whose scores these are, where the view shows something else.
  */
 function Balance({ of }: { of: string }) {
-  const { loaded, state, chosen } = useViewer();
+  const viewer = useViewer();
+  const { loaded, state, chosen } = viewer;
   const { scores, fidelity, groundedness } = loaded.result(state.result.value).told;
   const { name, masked } = chosen.value;
   const { left } = masked;
   const passages = masked.shares.reduce((sum, share) => sum + share, 0);
   const choice = state.choice.value;
   const target = choice === null || choice.kind === "segment" ? null : targetOf(loaded, choice);
-  const unknown = passages > 0 ? words.elsewhere_unmeasured : words.elsewhere_all;
+  const [elsewhere, why] = elsewhereSaid(viewer);
   const facts = [
     ["Fidelity", measured(fidelity, target)],
     ["Groundedness", measured(groundedness, target)],
@@ -102,13 +102,12 @@ function Balance({ of }: { of: string }) {
         {of && <>By <bdi>{visible(of)}</bdi>: </>}
         Of {state.renormalised.value && left.length > 0 ? "what is shown" : "all evidence"} for <bdi>{name}</bdi>:{" "}
         <strong>{percent(passages)}</strong> in the sources,{" "}
-        <strong>{scores.elsewhere !== null || passages === 0 ? percent(masked.elsewhere) : "–"}</strong> elsewhere
-        <span class="quiet">{scores.elsewhere === null ? ` (${unknown})` : on(masked.parts)}</span>
+        <strong>{elsewhere}</strong> elsewhere<span class="quiet">{why}</span>
         {left.length > 0 && (
           <>
             {state.renormalised.value ? "; of all evidence, " : ", "}
             <strong>{percent(masked.masked)} masked</strong>
-            <span class="quiet">{on(left)}</span>
+            <span class="quiet">{partsSaid(left)}</span>
           </>
         )}
         .
@@ -125,11 +124,6 @@ function Balance({ of }: { of: string }) {
       </dl>
     </div>
   );
-}
-
-function on(parts: Parts): string {
-  const told = parts.map(([part, share]) => `${percent(share)} on ${words.parts[part]}`).join("; ");
-  return told && ` (${told})`;
 }
 
 /** A moment to the minute. */

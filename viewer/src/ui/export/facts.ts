@@ -14,7 +14,6 @@ export function factsOf(viewer: Viewer, own: Facts): Facts {
   const { model, provider, revision, created_at } = loaded.explanation;
   const { name: method, evidence, caveats } = aboutOf(viewer);
   const { scores } = loaded.result(state.result.value).told;
-  const masks = [...(state.maskSink.value ? ["the first token"] : []), ...(state.maskSpecial.value ? ["special tokens"] : [])];
   const facts: Facts = {
     view: state.view.value,
     model,
@@ -25,7 +24,6 @@ export function factsOf(viewer: Viewer, own: Facts): Facts {
     caveats: caveats.join(" ") || "none",
     unit: words.units[scores.unit],
     scale: state.scale.value,
-    masked: masks.join(", ") || "nothing",
     values: state.renormalised.value ? "renormalised: shares of what is not masked" : "raw",
     explained: created_at,
     exported: new Date().toISOString(),

@@ -1,11 +1,11 @@
 // What the record and the sources export: scores and shares as numbers, and the shaded record as a picture.
 
 import { percent, shortest } from "../../core/scale.js";
-import type { Evidence, Parts } from "../../core/shares.js";
+import type { Evidence } from "../../core/shares.js";
 import { words } from "../../core/wording.js";
 import { shadeNames, shadesSaid } from "../../views/record/legend.js";
 import { stepsOf } from "../../views/record/steps.js";
-import { maskingOf, targetName } from "../chosen.js";
+import { elsewhereSaid, maskingOf, partsSaid, targetName } from "../chosen.js";
 import type { Exporter, Row } from "../export.js";
 import type { Viewer } from "../viewer.js";
 import type { Facts } from "./facts.js";
@@ -34,20 +34,17 @@ export function recordExporter(viewer: Viewer): Exporter {
 }
 
 /** What the shares are of, and what they are not. */
-export function factsOfEvidence({ loaded, state, chosen }: Viewer): Facts {
+export function factsOfEvidence(viewer: Viewer): Facts {
+  const { loaded, state, chosen } = viewer;
   const { name, masked } = chosen.value;
   const { scores } = loaded.result(state.result.value).told;
   const whole = state.renormalised.value ? "what is shown" : "all evidence";
   return {
     "shown for": name,
     unit: `shares: parts of ${whole}; scores: ${words.units[scores.unit]}`,
-    elsewhere: scores.elsewhere === null ? words.elsewhere_unmeasured : listed(masked.elsewhere, masked.parts),
-    masked: masked.left.length === 0 ? "nothing" : listed(masked.masked, masked.left),
+    elsewhere: elsewhereSaid(viewer).join(""),
+    masked: masked.left.length === 0 ? "nothing" : percent(masked.masked) + partsSaid(masked.left),
   };
-}
-
-function listed(share: number, of: Parts): string {
-  return `${percent(share)} (${of.map(([part, own]) => `${percent(own)} on ${words.parts[part]}`).join("; ")})`;
 }
 
 /** What is chosen of the output, or every target, with what it received. */
@@ -74,8 +71,9 @@ function picture({ loaded, state, chosen }: Viewer): Picture {
       start === null || end === null || loaded.sourceIndex.get(id) !== source ? [] : { text: text.slice(start, end), step: steps[at] ?? 0 },
     ),
   }));
-  const shades = shadeNames(state.scale.value).flatMap((text, at) => [{ text, step: at + 1 }, { text: " ", step: 0 }]);
-  blocks.unshift({ title: `Shaded: each passage’s share, ${shadesSaid(state.scale.value, masked.signed)}`, pieces: shades });
+  const shades = shadeNames(state.scale.value).flatMap((text, at) => [{ text: " ", step: 0 }, { text, step: at + 1 }]);
+  const said = `Each passage’s share, ${shadesSaid(state.scale.value, masked.signed)}\n`;
+  blocks.unshift({ title: "Shades", pieces: [{ text: said, step: 0 }, ...shades] });
   const title = `${loaded.result(state.result.value).told.method.name}: shares of the sources, for ${name}`;
   return { width: WIDTH, ...laid(blocks), title };
 }

@@ -57,7 +57,7 @@ export function laid(blocks: readonly Block[]): { height: number; draw: (pen: Pe
 function drawRun(pen: Pen, palette: Palette, { text, step, x, width, line, bold, rightwards }: Run): void {
   const left = rightwards ? x : WIDTH - x - width;
   const top = line * LINE;
-  if (step !== 0) pen.rect(left, top + 2, width, LINE - 4, css(palette.stops[MIDDLE + step]));
+  if (step !== 0) pen.rect(left + 1, top + 2, width - 2, LINE - 4, css(palette.stops[MIDDLE + step]));
   const style = { fill: palette.ink, size: SIZE, bold };
   if (rightwards) pen.text(left, top + LINE / 2, text, style);
   else pen.text(left + width, top + LINE / 2, text, { ...style, align: "right" });
@@ -72,17 +72,18 @@ function broken(pieces: Block["pieces"]): Run[] {
   const rightwards = firstStrong(pieces.slice(0, 20).map(({ text }) => text.slice(0, 200)).join("")) === "ltr";
   let [x, line] = [0, 0];
   for (const { text, step } of pieces) {
+    // Of this piece: what stands beside another one of the same shade is told apart.
+    let last: Run | undefined;
     for (const word of text.match(/\n|[^\S\n]+|\S+/g) ?? []) {
       const blank = word.trim() === "";
       const shown = blank ? " " : fitted(word, WIDTH, SIZE);
       const width = measure(shown, SIZE);
       if (word === "\n" || (!blank && x > 0 && x + width > WIDTH)) [x, line] = [0, line + 1];
       if (blank && x === 0) continue;
-      const last = runs.at(-1);
-      if (last !== undefined && last.line === line && last.step === step) {
+      if (last?.line === line) {
         last.text += shown;
         last.width += width;
-      } else runs.push({ text: shown, step, x, width, line, bold: false, rightwards });
+      } else runs.push((last = { text: shown, step, x, width, line, bold: false, rightwards }));
       x += width;
     }
   }

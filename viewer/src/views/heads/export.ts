@@ -1,15 +1,16 @@
 // The picture as a file: the lines as they are seen, or as numbers.
 
 import { fitted } from "../../canvas/label.js";
-import { percent, shortest } from "../../core/scale.js";
-import { words } from "../../core/wording.js";
+import { shortest } from "../../core/scale.js";
 import type { Exporter } from "../../ui/export.js";
 import { drawn } from "../../ui/export/sheet.js";
 import type { Viewer } from "../../ui/viewer.js";
+import { precisionOf, unitOf } from "../heatmap/heat.js";
 import { ROW } from "./column.js";
 import { coloursOf, type Drawing, drawLines } from "./lines.js";
 import type { Side } from "./links.js";
 import { isCurve, widthOf } from "./sample.js";
+import { maskedSaid, whatOf } from "./said.js";
 import type { Picture } from "./use_picture.js";
 
 const COLUMN = 200;
@@ -18,11 +19,11 @@ const GAP = 320;
 const IN_LINE = 12;
 
 /** `lines`: in words, which are drawn. */
-export function exportOf(viewer: Viewer, { attention, layer, axes, heads, count }: Picture, drawing: Drawing, lines: string): Exporter {
-  const { block } = attention;
+export function exportOf(viewer: Viewer, picture: Picture, drawing: Drawing, lines: string): Exporter {
+  const { attention: { block }, layer, axes, heads, count } = picture;
   const { links, from, height } = drawing;
   const samples = Math.ceil(heads.length / IN_LINE) * ROW;
-  const what = `${block.name}, layer ${layer}, head${heads.length === 1 ? "" : "s"} ${heads.map(({ head }) => head).join(", ")}`;
+  const what = whatOf(picture);
   return {
     ...drawn(viewer, () => ({
       width: 2 * COLUMN + GAP,
@@ -43,17 +44,18 @@ export function exportOf(viewer: Viewer, { attention, layer, axes, heads, count 
           axes[side].forEach(({ label, masked }, at) => {
             const y = (at + 0.5) * ROW - from[side];
             if (y < 0 || y > height) return;
-            pen.text(x, y, fitted(label, COLUMN - 12, 13), { fill: masked ? palette.quiet : palette.ink, size: 13, align });
+            pen.text(x, y, fitted(label, COLUMN - 12, 13), { fill: masked && side === "key" ? palette.quiet : palette.ink, size: 13, align });
           });
         column("query", COLUMN - 8, "right");
         column("key", COLUMN + GAP + 8, "left");
       },
     })),
     facts: () => ({
-      unit: words.units.attention_mass,
+      unit: unitOf(axes.renormalised),
       attention: what,
       lines,
-      precision: `${block.encoding}: within ${percent(block.precision.relative_error)} of a weight`,
+      masked: maskedSaid(picture),
+      precision: precisionOf(block),
     }),
     csv: () => [
       ["layer", "head", "query", "query token", "key", "key token", "weight"],

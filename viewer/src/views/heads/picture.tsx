@@ -14,10 +14,10 @@ import { LinkTable, Partners } from "./lists.js";
 import { linkSaid, nameOf, said } from "./said.js";
 import type { Picture } from "./use_picture.js";
 
-export function HeadsPicture({ picture }: { picture: Picture }) {
+export function HeadsPicture({ picture: whole }: { picture: Picture }) {
   const viewer = useViewer();
   const { state, announce } = viewer;
-  const { axes, heads, layer } = picture;
+  const { axes, heads } = whole;
   const pinned = useSignal<Item | null>(null);
   const pointed = useSignal<Item | null>(null);
   const tops = { query: useSignal(0), key: useSignal(0) };
@@ -29,7 +29,8 @@ export function HeadsPicture({ picture }: { picture: Picture }) {
   const kept = now(pinned.value);
   const item = now(pointed.value) ?? kept;
   const linesOf = (own: Item) => linksOfItem(own, heads, axes);
-  const lines = useMemo(() => (item === null ? picture.links : linesOf(item)), [picture, item]);
+  const lines = useMemo(() => (item === null ? whole.links : linesOf(item)), [whole, item]);
+  const picture = item === null ? whole : { ...whole, count: lines.length };
   const scale = state.scale.value;
   const summary = useMemo(() => said(picture, item, lines, scale), [lines, scale]);
   const shares = new Map<Item, number>();
@@ -95,7 +96,7 @@ export function HeadsPicture({ picture }: { picture: Picture }) {
         <canvas
           class="stage heads-lines"
           role="img"
-          aria-label={`Lines of layer ${layer}; the table below holds the same. ${summary}`}
+          aria-label={`Lines; the table below holds the same. ${summary}`}
           ref={canvas}
           style={{ height: `${height}px` }}
         />
@@ -113,7 +114,7 @@ export function HeadsPicture({ picture }: { picture: Picture }) {
           )}
         </div>
       </div>
-      <LinkTable links={lines} caption={`Layer ${layer}, the strongest first. ${summary}`} />
+      <LinkTable links={lines} caption={`The strongest first. ${summary}`} />
     </div>
   );
 }

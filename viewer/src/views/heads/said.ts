@@ -1,6 +1,7 @@
 // What is drawn and what is not, in sentences: no picture of attention without them.
 
 import { percent, quantity, type Scale } from "../../core/scale.js";
+import type { ElsewherePart } from "../../core/schema.js";
 import { words } from "../../core/wording.js";
 import { short } from "../heatmap/heat.js";
 import { type Item, type Link, MOST_LINES, sumOf, total } from "./links.js";
@@ -11,23 +12,35 @@ export function grouped(number: number): string {
   return number.toLocaleString("en");
 }
 
+/** Of which attention a picture is. */
+export function whatOf({ attention, layer, heads }: Picture): string {
+  return `${attention.block.name}, layer ${layer}, head${heads.length === 1 ? "" : "s"} ${heads.map(({ head }) => head).join(", ")}`;
+}
+
+export function maskedSaid({ attention, axes, heads }: Picture): string {
+  const parts = new Set(axes.key.flatMap(({ masked, part }) => (masked ? [words.parts[part as ElsewherePart]] : [])));
+  if (parts.size === 0) return "nothing";
+  const share = sumOf(heads, "masked") / (heads.length * attention.block.queries.length);
+  return `${percent(share)} of all attention, on ${[...parts].join("; and on ")}`;
+}
+
 /** How many lines are drawn, of all or of one token, what they carry, and where the rest is. */
-export function said({ attention, layer, axes, heads, count }: Picture, item: Item | null, lines: readonly Link[], scale: Scale): string {
+export function said(picture: Picture, item: Item | null, lines: readonly Link[], scale: Scale): string {
+  const { attention, layer, axes, heads, count } = picture;
   const drawn = lines.slice(0, MOST_LINES);
-  const lineCount = item ? lines.length : count;
-  const hidden = lineCount - drawn.length;
+  const hidden = count - drawn.length;
   const own = item?.side === "query";
   const tokens = own ? item.members.length : attention.block.queries.length;
-  const share = (part: number) => percent(part / (heads.length * tokens));
-  let text = `${hidden > 0 ? `The ${grouped(drawn.length)} strongest of` : "All"} ${grouped(lineCount)} lines`;
-  text += `${item ? ` of ${nameOf(item)}` : ""} are drawn. They carry ${share(total(drawn))} of what ${own ? "it" : "each query"} gives`;
+  const all = item ? total(lines) : sumOf(heads, "sum");
+  // Renormalised, a query that gives nothing to the keys that are shown has no part in what is shown.
+  const given = !axes.renormalised ? heads.length * tokens : own ? all : sumOf(heads, "sum");
+  const share = (part: number) => percent(part / given);
+  let text = `${whatOf(picture)}: ${hidden > 0 ? `the ${grouped(drawn.length)} strongest of` : "all"} ${grouped(count)} lines`;
+  text += `${item ? ` of ${nameOf(item)}` : ""} are drawn, where one of their tokens is in sight. They carry ${share(total(drawn))} of what ${own ? "it" : "each query"} gives`;
   if (axes.renormalised) text += " to the keys that are shown";
-  if (hidden > 0) text += `; the ${grouped(hidden)} that are not drawn carry ${share((item ? total(lines) : sumOf(heads, "sum")) - total(drawn))}`;
-  if (drawn[0]) text += `. The darkest has ${percent(drawn[0].weight)}; the scale is ${scale}`;
-  const all = heads.length * attention.block.queries.length;
-  const names: Record<string, string> = words.parts;
-  const parts = new Set(axes.key.flatMap(({ masked, part }) => (masked ? [names[part] ?? part] : [])));
-  if (parts.size > 0) text += `. Masked: ${percent(sumOf(heads, "masked") / all)} of all attention, on ${[...parts].join("; and on ")}`;
+  if (hidden > 0) text += `; the ${grouped(hidden)} that are not drawn carry ${share(all - total(drawn))}`;
+  if (drawn[0]) text += `. The strongest has ${percent(drawn[0].weight)}; the scale is ${scale}`;
+  text += `. Masked: ${maskedSaid(picture)}`;
   const sums = heads.flatMap(({ head }) => [...(attention.rowSums(layer, head) ?? [])]);
   const outside = 1 - sums.reduce((sum, own) => sum + own, 0) / sums.length;
   if (outside > 0.005) text += `. ${percent(outside)} of all attention went to sinks of the model's own, which are no tokens`;

@@ -10,6 +10,8 @@ import { useViewer } from "../../ui/viewer.js";
 import { type Axes, type HeadLinks, type Item, type Link, linksOfHead, type Side, together } from "./links.js";
 
 export interface Picture {
+  /** What was wanted when it was searched for. */
+  of: string;
   attention: Attention;
   /** As the model counts it. */
   layer: number;
@@ -24,7 +26,7 @@ export interface Picture {
 }
 
 /** The lines of these heads of a layer; until they are found those of before, or nothing. A text where there are none. */
-export function usePicture(attention: Attention, layer: number, heads: readonly number[]): Picture | string {
+export function usePicture(attention: Attention, layer: number, heads: readonly number[], of: string): Picture | string {
   const picture = useSignal<Picture | string>("");
   const axes = useAxes(attention);
   // Heads that are switched on again are not searched again.
@@ -39,7 +41,7 @@ export function usePicture(attention: Attention, layer: number, heads: readonly 
       }
       const found = heads.flatMap((head) => known.get(head) ?? []);
       const missing = heads.length - found.length;
-      picture.value = { attention, layer, axes, heads: found, missing, ...together(found, axes) };
+      picture.value = { of, attention, layer, axes, heads: found, missing, ...together(found, axes) };
     };
     find().catch((error: unknown) => wanted && (picture.value = `This attention cannot be shown: ${String(error)}`));
     return () => {

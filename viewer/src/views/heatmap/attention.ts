@@ -59,7 +59,11 @@ export function useMean(block: Block): { mean: Mean | null; said: string } {
         matrix: done === 0 ? null : { rows, columns, values },
       };
     };
-    addUp().catch((error: unknown) => wanted && (said.value = `This attention cannot be shown: ${String(error)}`));
+    addUp().catch((error: unknown) => {
+      if (!wanted) return;
+      mean.value = null;
+      said.value = `This attention cannot be shown: ${String(error)}`;
+    });
     return () => {
       wanted = false;
     };

@@ -6,15 +6,14 @@ import type { Facts } from "../../ui/export/facts.js";
 import { drawn } from "../../ui/export/sheet.js";
 import type { Viewer } from "../../ui/viewer.js";
 import { drawHeat, type View } from "./draw.js";
-import type { Side } from "./layout.js";
+import type { Both, Side } from "./layout.js";
 
 /** `view`: what is on the screen now. */
 export function heatExporter(viewer: Viewer, title: string, own: Facts, view: () => View): Exporter {
   return {
     facts() {
-      const { heat, rows, columns } = view();
-      const part = `rows ${rangeOf(rows)}, columns ${rangeOf(columns)}`;
-      return { ...own, unit: heat.unit, "in the picture": part, notes: heat.notes.join(" ") || "none" };
+      const { heat } = view();
+      return { ...own, unit: heat.unit, masked: heat.masked, "in the picture": partSaid(view()), notes: heat.notes.join(" ") || "none" };
     },
     ...drawn(viewer, () => ({ ...view(), title, draw: (pen, palette) => drawHeat(pen, palette, view(), 2) })),
     csv() {
@@ -29,7 +28,10 @@ export function heatExporter(viewer: Viewer, title: string, own: Facts, view: ()
   };
 }
 
-/** Which of its items are seen. */
-export function rangeOf({ from, seen, items }: Omit<Side, "start" | "length">): string {
-  return `${Math.floor(from) + 1} to ${Math.ceil(from + seen - 1e-9)} of ${items.length}`;
+type Part = Omit<Side, "start" | "length">;
+
+/** Which of its rows and columns are seen. */
+export function partSaid({ rows, columns }: Both<Part>): string {
+  const range = ({ from, seen, items }: Part) => `${Math.floor(from) + 1} to ${Math.ceil(from + seen - 1e-9)} of ${items.length}`;
+  return `rows ${range(rows)}, columns ${range(columns)}`;
 }

@@ -3,10 +3,11 @@
 import { type AxisItem, type AxisOptions, axisOf, detailAxes, regroup, segmentAxis, targetAxis } from "../../core/axis.js";
 import type { Loaded, Matrix } from "../../core/model.js";
 import { NBSP, percent, shortest } from "../../core/scale.js";
-import type { Block } from "../../core/schema.js";
-import { type Masking, meanOf } from "../../core/shares.js";
+import type { Block, ElsewherePart } from "../../core/schema.js";
+import { type Masking, meanOf, type Parts } from "../../core/shares.js";
 import { visible } from "../../core/text.js";
 import { words } from "../../core/wording.js";
+import { partsSaid } from "../../ui/chosen.js";
 import type { Both } from "./layout.js";
 
 type Axes = Both<readonly AxisItem[]>;
@@ -20,6 +21,8 @@ export interface Heat extends Axes {
   /** The stretch of the output that each row is about; an empty one where it is about none. */
   about: readonly Place[];
   notes: string[];
+  /** How much of a row, and of what kinds. */
+  masked: string;
   /** How a value is to be read: how exact it is, and whether something can stand there at all. */
   remark: (value: number, row: number, column: number) => string;
 }
@@ -43,9 +46,9 @@ export function evidenceHeat(loaded: Loaded, result: number, options: Options, b
   const { elsewhere: outside } = (byToken && told.detail) || told.scores;
   const heat = heatOf(axes, matrix, options, words.units[unit], (row, { members }) => {
     const elsewhere = outside && meanOf(members.map((member) => outside[member]!));
-    const { shares, masked } = loaded.maskedShares(result, { row, elsewhere }, options);
+    const { shares, left } = loaded.maskedShares(result, { row, elsewhere }, options);
     if (options.renormalised) row.set(shares);
-    return masked;
+    return left;
   });
   if (signed && options.renormalised) heat.notes.push("Scores below zero or within noise count as 0.");
   if (!byToken && unmeasured.length > 0) heat.notes.push(`Not measured, and drawn as 0: ${unmeasured.length}.`);
@@ -58,16 +61,13 @@ export function attentionHeat(loaded: Loaded, block: Block, weights: Matrix, opt
   const columns = axisOf(block.keys, loaded, options);
   const hidden = columns.flatMap(({ masked }, at) => (masked ? [at] : []));
   const heat = heatOf({ rows, columns }, weights, options, words.units.attention_mass, (line) => {
-    let masked = 0;
-    for (const at of hidden) {
-      masked += line[at]!;
-      line[at] = 0;
-    }
+    const left = hidden.map((at) => [columns[at]!.part as ElsewherePart, line[at]!] as const);
+    for (const at of hidden) line[at] = 0;
     if (options.renormalised) {
       const rest = line.reduce((sum, value) => sum + value, 0);
       for (let at = 0; at < line.length; at++) line[at] = rest > 1e-9 ? line[at]! / rest : 0;
     }
-    return masked;
+    return left;
   });
   const tokens = new Map(loaded.explanation.output.tokens?.map((token, at) => [block.explaining[at], token]));
   heat.about = rows.map(({ members }) => {
@@ -84,31 +84,44 @@ export function attentionHeat(loaded: Loaded, block: Block, weights: Matrix, opt
   return heat;
 }
 
-/** `show` masks and divides one row, and tells how much of it is masked. */
+/** `show` masks and divides one row, and tells what of it is masked. */
 function heatOf(
   { rows, columns }: Axes,
   matrix: Matrix,
-  { maskSink, maskSpecial, renormalised }: Options,
+  { renormalised }: Options,
   unit: string,
-  show: (line: Float32Array, row: AxisItem) => number,
+  show: (line: Float32Array, row: AxisItem) => Parts,
 ): Heat {
   const values = regroup(matrix, rows, columns);
   const shown = { ...values, values: values.values.slice() };
   const width = columns.length;
-  let masked = 0;
-  rows.forEach((row, at) => (masked += show(shown.values.subarray(at * width, (at + 1) * width), row) / rows.length));
-  const { sink, special } = words.parts;
-  const parts = [maskSink && sink, maskSpecial && special].filter(Boolean).join("; and on ");
+  const left = new Map<ElsewherePart, number>();
+  rows.forEach((row, at) => {
+    for (const [part, share] of show(shown.values.subarray(at * width, (at + 1) * width), row)) {
+      left.set(part, (left.get(part) ?? 0) + share / rows.length);
+    }
+  });
+  const sum = [...left.values()].reduce((sum, share) => sum + share, 0);
+  const masked = sum > 0 ? `${percent(sum)} of a row on average${partsSaid([...left])}` : "nothing";
   return {
     rows,
     columns,
     values,
     shown,
-    unit: renormalised ? "share of what is shown" : unit,
+    unit: unitOf(renormalised, unit),
     about: rows,
-    notes: masked > 0 ? [`Masked: ${percent(masked)} of a row on average, on ${parts}.`] : [],
+    notes: sum > 0 ? [`Masked: ${masked}.`] : [],
+    masked,
     remark: () => "",
   };
+}
+
+export function unitOf(renormalised: boolean, unit: string = words.units.attention_mass): string {
+  return renormalised ? "share of what is shown" : unit;
+}
+
+export function precisionOf({ encoding, precision }: Block): string {
+  return `${encoding}: within ${percent(precision.relative_error)} of a weight`;
 }
 
 /** A value with all digits that a float32 has. */

@@ -8,7 +8,7 @@ import { PICTURES } from "../../ui/state.js";
 import { BLOCKS, Choice, chosenOf, Pickers } from "../../ui/pickers.js";
 import { useViewer } from "../../ui/viewer.js";
 import { useMean } from "./attention.js";
-import { attentionHeat, evidenceHeat, type Options } from "./heat.js";
+import { attentionHeat, evidenceHeat, type Options, precisionOf } from "./heat.js";
 import { Heatmap } from "./plot.js";
 
 const NAMES = ["Passages", "Tokens", "Attention"];
@@ -47,12 +47,10 @@ function Evidence({ options, byToken }: { options: Options; byToken: boolean }) 
   const result = state.result.value;
   const heat = useMemo(() => evidenceHeat(loaded, result, options, byToken), [result, options]);
   if (heat === null) return null;
-  const { method, scores } = loaded.result(result).told;
+  const { method } = loaded.result(result).told;
   const what = !byToken ? `${noun(loaded)} by passage` : options.merged ? "word by word" : "token by token";
-  // Where a method measures nothing outside the sources, nothing of it can be masked.
-  const facts = scores.elsewhere === null ? { masked: "nothing" } : {};
   const shape = `${heat.rows.length} ${heat.columns.length}`;
-  return <Heatmap key={shape} heat={heat} title={`${visible(method.name)}, ${what}`} facts={facts} ofScores={!byToken} />;
+  return <Heatmap key={shape} heat={heat} title={`${visible(method.name)}, ${what}`} facts={{}} ofScores={!byToken} />;
 }
 
 function OfBlock({ options, blocks, block }: { options: Options; blocks: readonly Block[]; block: Block }) {
@@ -80,7 +78,7 @@ function OfBlock({ options, blocks, block }: { options: Options; blocks: readonl
             key={options.merged}
             heat={heat}
             title={`Attention of the ${block.name === "cross" ? "decoder on the encoder" : block.name}: ${mean.name}`}
-            facts={{}}
+            facts={{ precision: precisionOf(block) }}
             ofScores={false}
             onKey={step}
           />

@@ -8,7 +8,7 @@ import { useExporter } from "../../ui/export.js";
 import type { Facts } from "../../ui/export/facts.js";
 import { useViewer } from "../../ui/viewer.js";
 import { drawHeat, shadesOf, type View } from "./draw.js";
-import { heatExporter } from "./exporter.js";
+import { heatExporter, partSaid } from "./exporter.js";
 import { type Heat, told } from "./heat.js";
 import { type Both, both, clamp, indexAt, isSeen, layOut, moved, pixelOf, type Range, type Side, zoomed } from "./layout.js";
 import { marksOf, marksOfFound } from "./marks.js";
@@ -89,7 +89,7 @@ export function Heatmap({ heat, title, facts, ofScores, onKey }: HeatmapProps) {
     }[key];
     if (by !== undefined) {
       const [down, across] = by as [number, number];
-      if (shiftKey) pan({ rows: (down * rows.seen) / 4, columns: (across * columns.seen) / 4 });
+      if (shiftKey) pan({ rows: (down * rows.seen) / 4 || 0, columns: (across * columns.seen) / 4 || 0 });
       else if (at) look({ rows: at.rows + down, columns: at.columns + across });
       // The first key shows where one is.
       else look({ rows: Math.floor(rows.from), columns: Math.floor(columns.from) });
@@ -100,6 +100,7 @@ export function Heatmap({ heat, title, facts, ofScores, onKey }: HeatmapProps) {
     else if (key === "Escape" && at) cell.value = null;
     else if (!onKey?.(key)) return;
     event.preventDefault();
+    if (camera.value.rows !== rows || camera.value.columns !== columns) announce(partSaid(layout()));
   };
 
   /** The row and the column at the pointer, with their fractions. */

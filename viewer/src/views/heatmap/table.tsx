@@ -2,7 +2,7 @@
 
 import type { Signal } from "@preact/signals-core";
 import { useMemo } from "preact/hooks";
-import { rangeOf } from "./exporter.js";
+import { partSaid } from "./exporter.js";
 import { exact, type Heat, short } from "./heat.js";
 import type { Both } from "./layout.js";
 
@@ -38,8 +38,7 @@ function drawn(heat: Heat, row: number, column: number, look: (at: Both<number>)
       <div class="heat-scroll" tabIndex={0} role="region" aria-label="The heatmap as a table">
         <table>
           <caption aria-live="polite">
-            Rows {rangeOf({ from: row, seen: rows.length, items: heat.rows })}, columns{" "}
-            {rangeOf({ from: column, seen: columns.length, items: heat.columns })}; {heat.unit}
+            {partSaid({ rows: { from: row, seen: rows.length, items: heat.rows }, columns: { from: column, seen: columns.length, items: heat.columns } })}; {heat.unit}
           </caption>
           <thead>
             <tr>

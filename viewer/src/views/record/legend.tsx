@@ -11,7 +11,7 @@ export function shadesSaid(scale: Scale, signed: Float64Array): string {
     log: "by its logarithm, from half of the smallest in this picture to the greatest.",
     percentile: "ranked: each shade is a fifth of the passages that received anything.",
   }[scale];
-  return said + (signed.some((share) => share < 0) ? " Amber: a score below zero, of that size; it counts as 0." : "");
+  return said + (signed.some((share) => share < 0) ? " Amber, or a wavy line: a score below zero, of that size; it counts as 0." : "");
 }
 
 /** What each of the five shades stands for. */

@@ -1,6 +1,6 @@
 // The ranking of the sources as a file.
 
-import { percent, step } from "../../core/scale.js";
+import { percent, quantity } from "../../core/scale.js";
 import type { Exporter } from "../../ui/export.js";
 import { factsOfEvidence } from "../../ui/export/record.js";
 import { laid, WIDTH } from "../../ui/export/shaded.js";
@@ -8,10 +8,11 @@ import { drawn } from "../../ui/export/sheet.js";
 import type { Viewer } from "../../ui/viewer.js";
 import type { Row } from "./rows.js";
 
-export function sourcesExporter(viewer: Viewer, title: string, rows: readonly Row[]): Exporter {
-  const blocks = rows.map(({ name, share, fate }) => {
+export function sourcesExporter(viewer: Viewer, title: string, rows: readonly Row[], steps: Int8Array): Exporter {
+  const blocks = rows.map(({ name, share, score, fate }, at) => {
     const known = share === null ? "–" : percent(share);
-    return { title: name, pieces: [{ text: ` ${known} `, step: step(share ?? 0) }, { text: ` ${fate}`, step: 0 }] };
+    const more = [score !== null && `retrieval score ${quantity(score)}`, fate].filter(Boolean).join("; ");
+    return { title: name, pieces: [{ text: ` ${known} `, step: steps[at]! }, { text: ` ${more}`, step: 0 }] };
   });
   return {
     facts: () => factsOfEvidence(viewer),

@@ -7,6 +7,7 @@ import { useExporter } from "../../ui/export.js";
 import { Jump } from "../../ui/jump.js";
 import { useViewer } from "../../ui/viewer.js";
 import { sourcesExporter } from "./export.js";
+import { stepsOf } from "../record/steps.js";
 import { IDLE, LEFT, rowsOf, UNUSED } from "./rows.js";
 
 export function SourcesView() {
@@ -14,7 +15,8 @@ export function SourcesView() {
   const { loaded, state, chosen } = viewer;
   const { name, masked } = chosen.value;
   const rows = rowsOf(loaded, masked.shares);
-  useExporter(sourcesExporter(viewer, `Sources by their share for ${name}`, rows));
+  const steps = stepsOf(Float64Array.from(rows, ({ share }) => share ?? 0), state.scale.value);
+  useExporter(sourcesExporter(viewer, `Sources by their share for ${name}`, rows, steps));
   const retrieved = loaded.retrieval?.chunks;
   const scored = rows.some(({ score }) => score !== null);
   const withFate = (fate: string) => rows.filter((row) => row.fate.startsWith(fate)).length;
@@ -48,12 +50,12 @@ export function SourcesView() {
           </tr>
         </thead>
         <tbody>
-          {rows.map(({ name, best, share, score, rank, fate }) => (
+          {rows.map(({ name, best, share, score, rank, fate }, at) => (
             <tr class={fate.startsWith(IDLE) ? "quiet" : ""}>
               <th scope="row">{best === null ? <bdi>{name}</bdi> : <Jump segment={best} name={name} />}</th>
               <td class="share">
                 {share === null ? "–" : percent(share)}
-                <div class="s5" style={{ width: `${100 * (share ?? 0)}%` }} />
+                <div class={`s${steps[at]}`} style={{ width: `${100 * (share ?? 0)}%` }} />
               </td>
               {scored && <td class="number">{score === null ? "–" : quantity(score)}</td>}
               {retrieved && <td class="number">{rank ?? "–"}</td>}
