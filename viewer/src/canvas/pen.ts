@@ -78,7 +78,7 @@ export function newCanvas(width: number, height: number) {
   canvas.width = width;
   canvas.height = height;
   const context = canvas.getContext("2d");
-  if (context === null) throw new Error("this browser draws no picture of that size");
+  if (context === null) throw new Error("the picture is too large");
   return { canvas, context };
 }
 

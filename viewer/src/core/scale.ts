@@ -1,5 +1,6 @@
 // The scale of the shades, and how shares and scores are written: the rules of whence.explain.render.scale.
 
+import { firstOf } from "./text.js";
 import { words } from "./wording.js";
 
 const ALL = 1 - 1e-6; // float32 sums of a whole may miss 1 by this much
@@ -10,12 +11,10 @@ export const NBSP = "\xa0";
 export const SCALES = ["linear", "log", "percentile"] as const;
 export type Scale = (typeof SCALES)[number];
 
-/** A share in percent, rounded as it is written: whole from 10 % on, one decimal below; halves to even, as Python. */
+/** A share in percent, rounded as it is written: whole from 10 % on, one decimal below; halves up. */
 function percentNumber(share: number): number {
-  const size = 100 * share;
-  // A half of a tenth is exact in quarters only.
-  const tenths = Number((size % 1 === 0.25 ? size - 0.05 : size).toFixed(1));
-  return tenths < 10 ? tenths : Math.round(size % 2 === 0.5 ? size - 0.5 : size);
+  const tenths = Number((100 * share).toFixed(1));
+  return tenths < 10 ? tenths : Math.round(100 * share);
 }
 
 /** A share for reading: `43 %`, `4.2 %`, `0 %`; only what is all is written as 100 %, and what is nothing as 0. */
@@ -34,10 +33,7 @@ export function step(share: number): number {
 
 /** A score for reading: three significant digits, with a real minus sign. */
 export function quantity(value: number): string {
-  const size = Math.abs(value);
-  // toExponential rounds halves up; Python rounds them to even.
-  const up = /^\d\.\d[02468]50*e/.test(size.toExponential(40));
-  const text = (up ? size * (1 - 2 ** -52) : size).toExponential(2);
+  const text = Math.abs(value).toExponential(2);
   const [digits, power] = text.split("e").map(Number) as [number, number];
   const exponent = `e${power < 0 ? MINUS : "+"}${String(Math.abs(power)).padStart(2, "0")}`;
   const minus = value < 0 || Object.is(value, -0) ? MINUS : "";
@@ -85,19 +81,8 @@ export function stepAt(position: number): number {
   return Math.ceil(5 * Math.abs(position));
 }
 
-const BINS = 1 << 15;
-
-/** How many of the values that are not 0 are no greater: by a histogram in which neighbours are 0.8 % apart. */
+/** How many of the values that are not 0 are no greater. */
 function percentile(values: Float32Array | Float64Array): (size: number) => number {
-  const one = new Float32Array(1);
-  const bits = new Uint32Array(one.buffer);
-  const bin = (size: number) => {
-    one[0] = size;
-    return bits[0]! >>> 16; // exponent, and 7 bits of the significand
-  };
-  const counts = new Float64Array(BINS);
-  for (const value of values) if (value !== 0) counts[bin(Math.abs(value))]!++;
-  for (let at = 1; at < BINS; at++) counts[at]! += counts[at - 1]!;
-  const all = counts[BINS - 1] || 1;
-  return (size) => counts[bin(size)]! / all;
+  const sorted = Float64Array.from(values, Math.abs).filter((size) => size > 0).sort();
+  return (size) => firstOf(sorted.length, (at) => sorted[at]! > size) / (sorted.length || 1);
 }

@@ -5,7 +5,7 @@ import { HeadsView } from "../views/heads/index.js";
 import { HeatmapView } from "../views/heatmap/index.js";
 import { RecordView } from "../views/record/index.js";
 import { SourcesView } from "../views/sources/index.js";
-import { choose } from "./chosen.js";
+import { choose, chooseResult } from "./chosen.js";
 import { useSignal } from "./draw.js";
 import { ExportMenu } from "./export.js";
 import { Header } from "./header.js";
@@ -40,10 +40,7 @@ export function App() {
     "/": () => frame.current?.querySelector<HTMLElement>("[type=search]")?.focus(),
     n: () => go(1),
     p: () => go(-1),
-    m: () => {
-      state.result.value = (state.result.value + 1) % loaded.results.length;
-      announce(`Method ${loaded.result(state.result.value).told.method.name}`);
-    },
+    m: () => chooseResult(viewer, (state.result.value + 1) % loaded.results.length),
   };
   VIEWS.forEach((view, at) => (letters[at + 1] = () => show(view)));
   const byKey = useRef(false);

@@ -2,8 +2,7 @@
 
 import type { Loaded } from "../core/model.js";
 import { percent } from "../core/scale.js";
-import type { ElsewherePart } from "../core/schema.js";
-import type { Evidence, MaskedShares, Masking, Parts } from "../core/shares.js";
+import { type Evidence, type MaskedShares, type Masking, meanOfParts, type Parts } from "../core/shares.js";
 import { stretch } from "../core/stretch.js";
 import { labelled } from "../core/text.js";
 import type { ReadonlySignal } from "@preact/signals-core";
@@ -93,6 +92,12 @@ export function choose(viewer: Viewer, choice: Choice): void {
   }
 }
 
+/** Look at what another method found. */
+export function chooseResult({ loaded, state, announce }: Viewer, index: number): void {
+  state.result.value = index;
+  announce(`Method ${loaded.result(index).told.method.name}`);
+}
+
 /** Each target's share of one segment, below zero where it speaks against. */
 export function sharesOfSegment(loaded: Loaded, { rows }: Whole, segment: number): Float64Array {
   return Float64Array.from(loaded.targets, (_, target) => rows[target * loaded.segments.length + segment] ?? 0);
@@ -106,25 +111,19 @@ export function wholeOf(loaded: Loaded, state: State): Whole {
   const width = loaded.segments.length;
   const rows = new Float32Array(count * width);
   const [shares, signed] = [new Float64Array(width), new Float64Array(width)];
-  const [parts, left] = [new Map<ElsewherePart, number>(), new Map<ElsewherePart, number>()];
-  let [elsewhere, masked] = [0, 0];
-  loaded.targets.forEach((_, target) => {
-    const own = loaded.maskedShares(result, target, masking);
+  const all = loaded.targets.map((_, target) => loaded.maskedShares(result, target, masking));
+  all.forEach((own, target) => {
     rows.set(own.signed, target * width);
     for (let at = 0; at < width; at++) {
       shares[at]! += own.shares[at]! / count;
       signed[at]! += own.signed[at]! / count;
     }
-    for (const [sums, told] of [[parts, own.parts], [left, own.left]] as const) {
-      for (const [part, share] of told) sums.set(part, (sums.get(part) ?? 0) + share / count);
-    }
-    elsewhere += own.elsewhere / count;
-    masked += own.masked / count;
   });
   // A mean of shares and of what counts as none is no share: below zero stands only what counted nowhere.
   for (let at = 0; at < width; at++) if (shares[at]! > 0) signed[at] = shares[at]!;
-  const sorted = (of: Map<ElsewherePart, number>) => [...of].sort(([, one], [, other]) => other - one);
-  const all = { shares, signed, elsewhere, parts: sorted(parts), masked, left: sorted(left) };
+  const mean = (of: "elsewhere" | "masked") => all.reduce((sum, own) => sum + own[of] / count, 0);
+  const parts = (of: "parts" | "left") => meanOfParts(all.map((own) => own[of]));
+  const masked = { shares, signed, elsewhere: mean("elsewhere"), parts: parts("parts"), masked: mean("masked"), left: parts("left") };
   const name = `the whole output${count > 1 ? ` (mean of its ${count} ${noun(loaded)}s)` : ""}`;
-  return { name, evidence: null, masked: all, rows };
+  return { name, evidence: null, masked, rows };
 }

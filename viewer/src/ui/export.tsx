@@ -73,7 +73,7 @@ export function ExportMenu() {
       download(new Blob([await written(exporter, facts)], { type }), name);
       viewer.announce(`Saved as ${name}.`);
     } catch (error) {
-      failed.value = `Nothing was saved: ${error instanceof Error ? error.message : "it failed"}.`;
+      failed.value = `Nothing was saved: ${(error as Error).message}.`;
     }
   };
   return (

@@ -5,14 +5,14 @@ import { percent, quantity } from "../core/scale.js";
 import { visible } from "../core/text.js";
 import { words } from "../core/wording.js";
 import { aboutOf } from "./about.js";
-import { elsewhereSaid, partsSaid, targetOf } from "./chosen.js";
+import { chooseResult, elsewhereSaid, partsSaid, targetOf } from "./chosen.js";
 import { useSignal } from "./draw.js";
 import { Menu } from "./menu.js";
 import { useViewer } from "./viewer.js";
 
 export function Header() {
   const viewer = useViewer();
-  const { loaded, state, announce, root } = viewer;
+  const { loaded, state, root } = viewer;
   const { explanation, results } = loaded;
   const { name, family, evidence, caveats, attention } = aboutOf(viewer);
   const { method } = loaded.result(state.result.value).told;
@@ -33,10 +33,7 @@ export function Header() {
             label="Method"
             options={results.map(({ key, told }) => `${key} ${visible(told.method.name).slice(0, 80)}`)}
             chosen={state.result.value}
-            onChoose={(index) => {
-              state.result.value = index;
-              announce(`Method ${loaded.result(index).told.method.name}`);
-            }}
+            onChoose={(index) => chooseResult(viewer, index)}
           />
         ) : (
           <bdi>{visible(name)}</bdi>

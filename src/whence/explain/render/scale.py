@@ -7,19 +7,26 @@ a passage that carries everything.
 
 from __future__ import annotations
 
+from decimal import ROUND_HALF_UP, Context, Decimal
+
 EDGES_PERCENT = (1, 5, 10, 25, 50)
 """From this share on, steps 1 to 5; a smaller share is not shaded."""
 
 _ALL = 1 - 1e-6  # float32 sums of a whole may miss 1 by this much
+
+# Halves up, as browsers round: Python's own formats round them to even.
+_ONE, _TENTH = Decimal(1), Decimal("0.1")
+_THREE_DIGITS = Context(prec=3, rounding=ROUND_HALF_UP)
 
 MINUS = "\N{MINUS SIGN}"
 NBSP = "\N{NO-BREAK SPACE}"
 
 
 def percent_number(share: float) -> float:
-    """A share in percent, rounded as it is written: whole from 10 % on, one decimal below."""
-    percent = round(100 * share, 1)
-    return float(round(100 * share)) if abs(percent) >= 10 else percent
+    """A share in percent, rounded as it is written: whole from 10 % on, one decimal below; halves up."""
+    percent = Decimal(100 * share)
+    tenths = percent.quantize(_TENTH, ROUND_HALF_UP)
+    return float(percent.quantize(_ONE, ROUND_HALF_UP) if abs(tenths) >= 10 else tenths)
 
 
 def percent(share: float) -> str:
@@ -52,5 +59,5 @@ def legend() -> list[tuple[int, str]]:
 
 
 def quantity(value: float) -> str:
-    """A score for reading: three significant digits, with a real minus sign."""
-    return f"{value:.3g}".replace("-", MINUS)
+    """A score for reading: three significant digits, halves up, with a real minus sign."""
+    return f"{float(_THREE_DIGITS.create_decimal(value)):.3g}".replace("-", MINUS)

@@ -31,26 +31,23 @@ interface Run {
 
 /** The blocks under one another: at most so many lines in all, and how many more there were is said. */
 export function laid(blocks: readonly Block[]): { height: number; draw: (pen: Pen, palette: Palette) => void } {
-  const all: Run[] = [];
-  let [line, more] = [0, 0];
+  let all: Run[] = [];
+  let line = 0;
   const heading = (text: string, bold: boolean) => {
     all.push({ text, step: 0, x: 0, width: 0, line: line++, bold, rightwards: true });
   };
   for (const { title, pieces } of blocks) {
-    if (line >= MOST_LINES) {
-      more++;
-      continue;
-    }
     heading(fitted(title, WIDTH, SIZE, true), true);
     const runs = broken(pieces);
-    const lines = (runs.at(-1)?.line ?? 0) + 1;
-    const room = Math.ceil(MOST_LINES - line);
-    for (const run of runs) if (run.line < room) all.push({ ...run, line: run.line + line });
-    line += Math.min(lines, room);
-    if (lines > room) heading(`… ${lines - room} more lines`, false);
-    line += 0.5;
+    for (const run of runs) all.push({ ...run, line: run.line + line });
+    line += (runs.at(-1)?.line ?? 0) + 1.5;
   }
-  if (more > 0) heading(`… ${more} more sources`, false);
+  const more = Math.ceil(line - MOST_LINES);
+  if (more > 0) {
+    line = MOST_LINES;
+    all = all.filter((run) => run.line <= line - 1);
+    heading(`… ${more} more lines`, false);
+  }
   return { height: line * LINE, draw: (pen, palette) => all.forEach((run) => drawRun(pen, palette, run)) };
 }
 

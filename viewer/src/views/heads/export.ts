@@ -54,7 +54,7 @@ export function exportOf(viewer: Viewer, picture: Picture, drawing: Drawing, lin
       unit: unitOf(axes.renormalised),
       attention: what,
       lines,
-      masked: maskedSaid(picture),
+      masked: maskedSaid(picture) || "nothing",
       precision: precisionOf(block),
     }),
     csv: () => [

@@ -3,6 +3,7 @@
 import { percent, quantity, type Scale } from "../../core/scale.js";
 import type { ElsewherePart } from "../../core/schema.js";
 import { words } from "../../core/wording.js";
+import { listed } from "../heatmap/attention.js";
 import { short } from "../heatmap/heat.js";
 import { type Item, type Link, MOST_LINES, sumOf, total } from "./links.js";
 import type { Picture } from "./use_picture.js";
@@ -14,12 +15,14 @@ export function grouped(number: number): string {
 
 /** Of which attention a picture is. */
 export function whatOf({ attention, layer, heads }: Picture): string {
-  return `${attention.block.name}, layer ${layer}, head${heads.length === 1 ? "" : "s"} ${heads.map(({ head }) => head).join(", ")}`;
+  const { name, heads: count } = attention.block;
+  return `${name}, layer ${layer}, ${listed("head", heads.map(({ head }) => head), count)}`;
 }
 
+/** Empty where nothing is masked. */
 export function maskedSaid({ attention, axes, heads }: Picture): string {
   const parts = new Set(axes.key.flatMap(({ masked, part }) => (masked ? [words.parts[part as ElsewherePart]] : [])));
-  if (parts.size === 0) return "nothing";
+  if (parts.size === 0) return "";
   const share = sumOf(heads, "masked") / (heads.length * attention.block.queries.length);
   return `${percent(share)} of all attention, on ${[...parts].join("; and on ")}`;
 }
@@ -40,7 +43,8 @@ export function said(picture: Picture, item: Item | null, lines: readonly Link[]
   if (axes.renormalised) text += " to the keys that are shown";
   if (hidden > 0) text += `; the ${grouped(hidden)} that are not drawn carry ${share(all - total(drawn))}`;
   if (drawn[0]) text += `. The strongest has ${percent(drawn[0].weight)}; the scale is ${scale}`;
-  text += `. Masked: ${maskedSaid(picture)}`;
+  const masked = maskedSaid(picture);
+  if (masked) text += `. Masked: ${masked}`;
   const sums = heads.flatMap(({ head }) => [...(attention.rowSums(layer, head) ?? [])]);
   const outside = 1 - sums.reduce((sum, own) => sum + own, 0) / sums.length;
   if (outside > 0.005) text += `. ${percent(outside)} of all attention went to sinks of the model's own, which are no tokens`;

@@ -71,7 +71,8 @@ export function useMean(block: Block): { mean: Mean | null; said: string } {
   return { mean: mean.value, said: said.value };
 }
 
-function listed(what: string, list: readonly number[], count: number): string {
+/** `head 3`, `heads 0, 3`, `all heads`. */
+export function listed(what: string, list: readonly number[], count: number): string {
   if (list.length === 1) return `${what} ${list[0]}`;
   return list.length === count ? `all ${what}s` : `${what}s ${list.join(", ")}`;
 }

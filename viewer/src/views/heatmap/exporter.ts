@@ -9,7 +9,7 @@ import { drawHeat, type View } from "./draw.js";
 import type { Both, Side } from "./layout.js";
 
 /** `view`: what is on the screen now. */
-export function heatExporter(viewer: Viewer, title: string, own: Facts, view: () => View): Exporter {
+export function heatExporter(viewer: Viewer, title: string, own: Facts | undefined, view: () => View): Exporter {
   return {
     facts() {
       const { heat } = view();

@@ -4,7 +4,7 @@ import { type AxisItem, type AxisOptions, axisOf, detailAxes, regroup, segmentAx
 import type { Loaded, Matrix } from "../../core/model.js";
 import { NBSP, percent, shortest } from "../../core/scale.js";
 import type { Block, ElsewherePart } from "../../core/schema.js";
-import { type Masking, meanOf, type Parts } from "../../core/shares.js";
+import { type Masking, meanOf, meanOfParts, type Parts } from "../../core/shares.js";
 import { visible } from "../../core/text.js";
 import { words } from "../../core/wording.js";
 import { partsSaid } from "../../ui/chosen.js";
@@ -95,14 +95,9 @@ function heatOf(
   const values = regroup(matrix, rows, columns);
   const shown = { ...values, values: values.values.slice() };
   const width = columns.length;
-  const left = new Map<ElsewherePart, number>();
-  rows.forEach((row, at) => {
-    for (const [part, share] of show(shown.values.subarray(at * width, (at + 1) * width), row)) {
-      left.set(part, (left.get(part) ?? 0) + share / rows.length);
-    }
-  });
-  const sum = [...left.values()].reduce((sum, share) => sum + share, 0);
-  const masked = sum > 0 ? `${percent(sum)} of a row on average${partsSaid([...left])}` : "nothing";
+  const left = meanOfParts(rows.map((row, at) => show(shown.values.subarray(at * width, (at + 1) * width), row)));
+  const sum = left.reduce((sum, [, share]) => sum + share, 0);
+  const masked = sum > 0 ? `${percent(sum)} of a row on average${partsSaid(left)}` : "nothing";
   return {
     rows,
     columns,

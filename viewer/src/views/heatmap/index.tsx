@@ -50,7 +50,7 @@ function Evidence({ options, byToken }: { options: Options; byToken: boolean }) 
   const { method } = loaded.result(result).told;
   const what = !byToken ? `${noun(loaded)} by passage` : options.merged ? "word by word" : "token by token";
   const shape = `${heat.rows.length} ${heat.columns.length}`;
-  return <Heatmap key={shape} heat={heat} title={`${visible(method.name)}, ${what}`} facts={{}} ofScores={!byToken} />;
+  return <Heatmap key={shape} heat={heat} title={`${visible(method.name)}, ${what}`} ofScores={!byToken} />;
 }
 
 function OfBlock({ options, blocks, block }: { options: Options; blocks: readonly Block[]; block: Block }) {

@@ -17,7 +17,7 @@ import { Table } from "./table.js";
 interface HeatmapProps {
   heat: Heat;
   title: string;
-  facts: Facts;
+  facts?: Facts;
   /** Whether these are the scores: then a row is a target, and a column a segment. */
   ofScores: boolean;
   /** Keys of its own. */
@@ -55,7 +55,9 @@ export function Heatmap({ heat, title, facts, ofScores, onKey }: HeatmapProps) {
   const aim = (range: (side: Side, which: keyof Both<Side>) => Range) => {
     const now = layout();
     camera.value = both((which) => range(now[which], which));
+    announce(partSaid(layout()));
   };
+  const showAll = () => aim((_, which) => whole[which]);
   const zoom = (factor: number, at = cell.value) =>
     aim((side, which) => zoomed(side, factor, at?.[which] ?? side.from + side.seen / 2));
   const pan = (by: Both<number>) => aim((side, which) => moved(side, side.from + by[which]));
@@ -89,18 +91,17 @@ export function Heatmap({ heat, title, facts, ofScores, onKey }: HeatmapProps) {
     }[key];
     if (by !== undefined) {
       const [down, across] = by as [number, number];
-      if (shiftKey) pan({ rows: (down * rows.seen) / 4 || 0, columns: (across * columns.seen) / 4 || 0 });
+      if (shiftKey) pan({ rows: (down * rows.seen) / 4, columns: (across * columns.seen) / 4 });
       else if (at) look({ rows: at.rows + down, columns: at.columns + across });
       // The first key shows where one is.
       else look({ rows: Math.floor(rows.from), columns: Math.floor(columns.from) });
     } else if (key === "+" || key === "=") zoom(STEP);
     else if (key === "-") zoom(1 / STEP);
-    else if (key === "0") camera.value = whole;
+    else if (key === "0") showAll();
     else if (key === "Enter" && at) pick(at, shiftKey);
     else if (key === "Escape" && at) cell.value = null;
     else if (!onKey?.(key)) return;
     event.preventDefault();
-    if (camera.value.rows !== rows || camera.value.columns !== columns) announce(partSaid(layout()));
   };
 
   /** The row and the column at the pointer, with their fractions. */
@@ -157,7 +158,7 @@ export function Heatmap({ heat, title, facts, ofScores, onKey }: HeatmapProps) {
       <div role="group" aria-label="Zoom">
         <button onClick={() => zoom(STEP)} aria-label="Zoom in">+</button>
         <button onClick={() => zoom(1 / STEP)} aria-label="Zoom out" disabled={isWhole}>−</button>
-        <button onClick={() => (camera.value = whole)} disabled={isWhole}>Show all</button>
+        <button onClick={showAll} disabled={isWhole}>Show all</button>
         <button aria-expanded={table.value} onClick={() => (table.value = !table.value)}>As a table</button>
         {cell.value ? (
           <p class="readout">
