@@ -19,6 +19,8 @@ from tests.viewer.conftest import Opens
 from tests.viewer.explained import record
 from tests.viewer.hostile import EXECUTED, hostile
 
+from whence.explain.render.scale import percent
+
 SVG = "{http://www.w3.org/2000/svg}"
 NAMES = {"png": "Picture (PNG)", "svg": "Picture (SVG)", "csv": "Table (CSV)", "json": "Data (JSON)"}
 FACTS = {
@@ -159,7 +161,12 @@ def test_attention_as_numbers_leaves_out_what_is_masked(opens: Opens, export: Ex
     )
     assert np.isnan(values[:, masked]).all()
     assert np.array_equal(values[:, ~masked], block.weights(2, 3)[:, ~masked])
-    assert document["about"]["masked"] == "the first token, special tokens"
+    weights = block.weights(2, 3).astype(np.float64)
+    parts = {part: weights[:, [key.part == part for key in block.keys]].sum() for part in ("sink", "special")}
+    sink, special = (percent(mass / len(weights)) for mass in parts.values())
+    all_ = percent(sum(parts.values()) / len(weights))
+    kinds = f"{special} on special tokens; {sink} on the first token, where idle attention rests"
+    assert document["about"]["masked"] == f"{all_} of a row on average ({kinds})"
     assert document["about"]["scale"] == "log"
     assert document["title"] == "Attention of the decoder: layer 2, head 3"
 

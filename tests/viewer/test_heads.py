@@ -144,13 +144,14 @@ def test_the_lines_are_the_strongest_weights_and_the_rest_is_said(opens: Opens) 
     drawn = sum(line["weight"] for line in found["lines"]) / (2 * rows)
     hidden = sum(matrix.sum() for matrix in expected.values()) / (2 * rows) - drawn
     count = found["lines_in_all"]
-    darkest = percent(max(line["weight"] for line in found["lines"])).replace("\xa0", " ")
-    first, _, second = said.partition(". The darkest")
+    greatest = percent(max(line["weight"] for line in found["lines"])).replace("\xa0", " ")
+    first, _, second = said.partition(". The strongest")
     assert first == (
-        f"The 5,000 strongest of {count:,} lines are drawn. They carry {drawn:.0%} of what each query gives; "
+        f"decoder, layer 2, heads 1, 3: the 5,000 strongest of {count:,} lines are drawn, where one of their "
+        f"tokens is in sight. They carry {drawn:.0%} of what each query gives; "
         f"the {count - MOST_LINES:,} that are not drawn carry {hidden:.0%}"
     ).replace("%", " %")
-    assert second == f" has {darkest}; the scale is linear."
+    assert second == f" has {greatest}; the scale is linear."
 
 
 def test_masked_tokens_have_no_line_and_their_mass_is_said(opens: Opens) -> None:
@@ -190,7 +191,7 @@ def test_what_is_masked_is_the_same_of_words_and_of_tokens(opens: Opens) -> None
     page.locator(".of-query [role=option]").nth(9).click()
     lines = exported(page)
     assert 0 < len(lines["lines"]) < 50
-    expect(page.locator(".heads-said")).to_contain_text(f"All {len(lines['lines'])} lines of ")
+    expect(page.locator(".heads-said")).to_contain_text(f"all {len(lines['lines'])} lines of ")
     assert f"Masked: {wanted} of all" in lines["about"]["lines"].replace("\xa0", " ")
 
 

@@ -255,10 +255,10 @@ def test_the_table_is_a_part_around_the_cell_and_says_which(opens: Opens) -> Non
     (block,) = record().attention or ()
     count = len(block.keys)
     page.get_by_role("button", name="As a table").press("Enter")
-    assert f"Rows 1 to 50 of {count}, columns 1 to 50 of {count}" in page.inner_text("caption")
+    assert f"rows 1 to 50 of {count}, columns 1 to 50 of {count}" in page.inner_text("caption")
     assert page.locator(".heat-scroll tbody tr").count() == 50
     page.get_by_role("button", name="Rows after").press("Enter")
-    assert f"Rows 51 to 100 of {count}" in page.inner_text("caption")
+    assert f"rows 51 to 100 of {count}" in page.inner_text("caption")
     told = page.locator(".heat-scroll tbody tr").nth(3).locator("td").nth(7).inner_text()
     assert np.float32(told) == block.weights(0, 0)[53, 7]
 

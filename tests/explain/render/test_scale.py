@@ -9,6 +9,8 @@ from whence.explain.render.scale import EDGES_PERCENT, legend, percent, quantity
     ("share", "written", "shade"),
     [
         (0.0, "0 %", 0),
+        (0.0025, "0.3 %", 0),
+        (0.125, "13 %", 3),
         (0.0004, "<0.1 %", 0),
         (0.0094, "0.9 %", 0),
         (0.00951, "1.0 %", 1),
@@ -41,7 +43,7 @@ def test_the_legend_names_every_step_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "written"), [(-0.15, "−0.15"), (1234.5, "1.23e+03"), (0.0, "0"), (2.0, "2")]
+    ("value", "written"), [(-0.15, "−0.15"), (1234.5, "1.23e+03"), (0.0, "0"), (2.0, "2"), (2.125, "2.13")]
 )
 def test_scores_have_three_digits_and_a_real_minus(value: float, written: str) -> None:
     assert quantity(value) == written
