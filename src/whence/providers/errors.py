@@ -4,7 +4,7 @@
     ├── InputError (ValueError)           what was given cannot be explained
     │   ├── EmptyPromptError              no instruction
     │   ├── NoSourceError                 no source with any text
-    │   ├── TextError                     text that cannot be encoded, a file that is not text, a source's name
+    │   ├── TextError                     a text that cannot be read, a name that cannot be used
     │   ├── EmptyOutputError              nothing to explain: the output has no text
     │   └── BudgetError                   what is asked costs more than the budget allows
     ├── NameUnknownError (LookupError)    a name that nothing answers to
