@@ -58,6 +58,6 @@ TARGETS: Mapping[TargetKind, str] = {
 GIVEN = "This output was given: the model did not write it in this run."
 CUT = "This output was cut off at the length limit: it is incomplete."
 ELSEWHERE_UNMEASURED = "not measured: this method only divides what it found in the sources"
-ELSEWHERE_SOME = f"parts of the output for which no passage received anything that counts; of others {ELSEWHERE_UNMEASURED}"
+ELSEWHERE_SOME = f"where no passage received anything that counts; of the rest {ELSEWHERE_UNMEASURED}"
 ELSEWHERE_ALL = "no passage of the sources received anything that counts"
 ELSEWHERE_MEASURED = "no passage that could be measured received anything that counts"
