@@ -121,7 +121,7 @@ export function wholeOf(loaded: Loaded, state: State): Whole {
   });
   // A mean of shares and of what counts as none is no share: below zero stands only what counted nowhere.
   for (let at = 0; at < width; at++) if (shares[at]! > 0) signed[at] = shares[at]!;
-  const mean = (of: "elsewhere" | "masked") => all.reduce((sum, own) => sum + own[of] / count, 0);
+  const mean = (of: "elsewhere" | "masked") => all.reduce((sum, own) => sum + own[of], 0) / count;
   const parts = (of: "parts" | "left") => meanOfParts(all.map((own) => own[of]));
   const masked = { shares, signed, elsewhere: mean("elsewhere"), parts: parts("parts"), masked: mean("masked"), left: parts("left") };
   const name = `the whole output${count > 1 ? ` (mean of its ${count} ${noun(loaded)}s)` : ""}`;

@@ -37,7 +37,7 @@ export function said(picture: Picture, item: Item | null, lines: readonly Link[]
   const all = item ? total(lines) : sumOf(heads, "sum");
   // Renormalised, a query that gives nothing to the keys that are shown has no part in what is shown.
   const given = !axes.renormalised ? heads.length * tokens : own ? all : sumOf(heads, "sum");
-  const share = (part: number) => percent(part / given);
+  const share = (part: number) => percent(part / (given || 1));
   let text = `${whatOf(picture)}: ${hidden > 0 ? `the ${grouped(drawn.length)} strongest of` : "all"} ${grouped(count)} lines`;
   text += `${item ? ` of ${nameOf(item)}` : ""} are drawn, where one of their tokens is in sight. They carry ${share(total(drawn))} of what ${own ? "it" : "each query"} gives`;
   if (axes.renormalised) text += " to the keys that are shown";
