@@ -22,6 +22,7 @@ from whence.explain.keeper import TensorKeeper
 from whence.explain.render.scale import percent, quantity, step
 from whence.explain.render.wording import ELSEWHERE_ALL, ELSEWHERE_SOME, ELSEWHERE_UNMEASURED, PARTS
 from whence.explain.result import Elsewhere, Measure, MethodRecord, Result, Scores
+from whence.explain.schema import Target
 from whence.providers.observations import Block, Token
 
 __all__ = ["export"]
@@ -250,6 +251,32 @@ def test_where_all_is_supported_elsewhere_has_no_number(opens: Opens) -> None:
     page = opens(scored((1, 0, 0, 0, 0), (0, 1, 0, 0, 0), (0, 0, 0, 2, 1)))
     said = f"{percent(1)} in the sources, – elsewhere ({ELSEWHERE_UNMEASURED})."
     assert page.inner_text(".balance p").endswith(said)
+
+
+def test_where_nothing_is_supported_all_is_elsewhere(opens: Opens) -> None:
+    """Of six sentences: six sixths of floats are not all."""
+    three = scored(*((0,) * 5,) * 3)
+    (result,) = three.results
+    told = {
+        "text": " ".join(["So it is."] * 6),
+        "targets": tuple(Target(start=10 * at, end=10 * at + 9, kind="sentence") for at in range(6)),
+    }
+    scores = result.scores.model_copy(update={"values": ((0,) * 5,) * 6})
+    six = {
+        "output": three.output.model_copy(update=told),
+        "results": (result.model_copy(update={"scores": scores}),),
+    }
+    page = opens(three.model_copy(update=six))
+    said = f"{percent(0)} in the sources, {percent(1)} elsewhere ({ELSEWHERE_ALL})."
+    assert page.inner_text(".balance p").endswith(said)
+
+
+def test_a_query_that_gives_nothing_has_no_share(opens: Opens) -> None:
+    page = opens(record(), state="#view=heads&heads=0&words=no&renormalised=yes")
+    page.locator("#heads-query-0").click()
+    said = page.inner_text(".heads-said")
+    assert "all 0 lines of " in said
+    assert f"They carry {percent(0)} of what it gives" in said
 
 
 @pytest.mark.parametrize("target", [None, 2])
