@@ -101,6 +101,17 @@ def test_every_match_is_counted_and_brought_into_sight(opens: Opens) -> None:
     expect(passages.first).not_to_be_in_viewport()
 
 
+@pytest.mark.parametrize("before", ["record", "heatmap"])
+def test_a_match_is_in_sight_when_the_record_is(opens: Opens, before: str) -> None:
+    page = opens(wide(3000, 7), state=f"#view={before}")
+    page.keyboard.press("3")
+    page.get_by_role("searchbox").fill("a")
+    page.locator(".whence").focus()
+    page.keyboard.press("p")
+    page.keyboard.press("1")
+    expect(page.locator(".sources [role=option]").last).to_be_in_viewport()
+
+
 def test_a_match_is_brought_into_sight_in_both_columns_of_heads(opens: Opens) -> None:
     page = opens(record(), state="#view=heads&words=no&mask-sink=no&mask-special=no")
     shown(page)

@@ -26,7 +26,8 @@ export function foundRanges({ found, state }: Viewer, rangeOf: (place: Found) =>
       const place = found.value[state.match.value];
       const looked = place === undefined ? null : rangeOf(place);
       paintOne(looked === null ? [] : [looked]);
-      if (state.view.value === "record") looked?.startContainer.parentElement?.scrollIntoView({ block: "center" });
+      // The panel may only now become visible.
+      if (state.view.value === "record") setTimeout(() => looked?.startContainer.parentElement?.scrollIntoView({ block: "center" }));
     }),
   ];
   return () => {
