@@ -1,6 +1,5 @@
 // The scale of the shades, and how shares and scores are written: the rules of whence.explain.render.scale.
 
-import { firstOf } from "./text.js";
 import { words } from "./wording.js";
 
 const ALL = 1 - 1e-6; // float32 sums of a whole may miss 1 by this much
@@ -50,12 +49,9 @@ export function shortest(value: number): number {
 }
 
 /** The greatest magnitude. */
-export function greatest(values: ArrayLike<number>): number {
+export function greatest(values: Iterable<number>): number {
   let most = 0;
-  for (let at = 0; at < values.length; at++) {
-    const size = Math.abs(values[at]!);
-    if (size > most) most = size;
-  }
+  for (const value of values) most = Math.max(most, Math.abs(value));
   return most;
 }
 
@@ -68,7 +64,7 @@ export function toUnit(values: Float32Array | Float64Array, scale: Scale): (valu
 function sizes(values: Float32Array | Float64Array, scale: Scale): (size: number) => number {
   const most = greatest(values) || 1;
   if (scale === "linear") return (size) => size / most;
-  if (scale === "percentile") return percentile(values);
+  if (scale === "percentile") return percentile(values, most);
   // It begins at half of the smallest value, so that this one is seen.
   let floor = most;
   for (const value of values) if (value !== 0) floor = Math.min(floor, Math.abs(value));
@@ -81,8 +77,14 @@ export function stepAt(position: number): number {
   return Math.ceil(5 * Math.abs(position));
 }
 
-/** How many of the values that are not 0 are no greater. */
-function percentile(values: Float32Array | Float64Array): (size: number) => number {
-  const sorted = Float64Array.from(values, Math.abs).filter((size) => size > 0).sort();
-  return (size) => firstOf(sorted.length, (at) => sorted[at]! > size) / (sorted.length || 1);
+const BINS = 1 << 15;
+
+/** How many of the values that are not 0 are no greater: by a histogram whose bins are narrower the smaller they are. */
+function percentile(values: Float32Array | Float64Array, most: number): (size: number) => number {
+  const bin = (size: number) => Math.floor(BINS * (size / most) ** 0.1);
+  const counts = new Float64Array(BINS + 1);
+  for (const value of values) counts[bin(Math.abs(value))]!++;
+  counts[0] = 0;
+  for (let at = 1; at <= BINS; at++) counts[at]! += counts[at - 1]!;
+  return (size) => counts[bin(size)]! / (counts[BINS] || 1);
 }

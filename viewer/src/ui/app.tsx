@@ -143,7 +143,7 @@ function Attention() {
   if (useViewer().loaded.explanation.attention?.length) return <HeadsView />;
   return (
     <p class="missing quiet">
-      No attention of single heads was kept. An open-weights model gives it: <code>explain(…, attention=True)</code>.
+      No attention of single heads was kept: an open-weights model gives it with <code>attention=True</code>.
     </p>
   );
 }

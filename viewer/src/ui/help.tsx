@@ -12,7 +12,7 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["Esc", "choose nothing: the whole output again"],
   ["+, −, 0", "heatmap: larger, smaller, all; Shift and arrows move it"],
   ["[ ], { }", "heatmap of attention: another head, another layer"],
-  ["arrows, Enter", "heads: among layers, heads and tokens; keep a token’s lines"],
+  ["Enter", "heads: keep a token’s lines"],
 ];
 
 export function Help({ open, keys }: { open: Signal<boolean>; keys: Signal<boolean> }) {

@@ -103,7 +103,7 @@ export function HeadsPicture({ picture: whole }: { picture: Picture }) {
         {column("key", "To the keys")}
         <div class="heads-partners">
           {item === null ? (
-            <p class="quiet">Point at a token, or use the arrow keys, to see its lines alone. Click it, or press Enter, to keep them.</p>
+            <p class="quiet">Point at a token, or use the arrow keys. Enter, or a click, keeps its lines.</p>
           ) : (
             <Partners item={item} links={lines} onChoose={reveal} />
           )}

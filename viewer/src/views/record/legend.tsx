@@ -8,7 +8,7 @@ import { useViewer } from "../../ui/viewer.js";
 export function shadesSaid(scale: Scale, signed: Float64Array): string {
   const said = {
     linear: `from ${words.edges_percent[0]}${NBSP}% on.`,
-    log: "by its logarithm, from half of the smallest in this picture to the greatest.",
+    log: "by its logarithm, from half of the smallest to the greatest.",
     percentile: "ranked: each shade is a fifth of the passages that received anything.",
   }[scale];
   return said + (signed.some((share) => share < 0) ? " Amber, or a wavy line: a score below zero, of that size; it counts as 0." : "");
