@@ -67,14 +67,15 @@ class Measured:
         )
         return spent / 1e6, read
 
-    def opened(self, address: str, seen: str) -> tuple[float, float]:
-        """The same of a page that is opened: until `seen` is drawn, and until all of the page is read."""
+    def first_seen(self, address: str, seen: str) -> float:
+        """The same of a page that is opened, until `seen` is drawn; then it may read all of itself."""
         before = self._spent()
         self.page.goto(address, wait_until="commit")
         self.page.wait_for_selector(seen, state="attached")
         self.page.evaluate(TWO_FRAMES)
         first = self._spent() - before
-        return first, self._at_rest() - before
+        self._at_rest()
+        return first
 
     def _spent(self) -> float:
         metrics = self._session.send("Performance.getMetrics")["metrics"]

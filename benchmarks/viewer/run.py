@@ -85,14 +85,14 @@ def look_at_heads(page: Measured, file: Path) -> Times:
 
 
 def look_at_bertviz(page: Measured, file: Path) -> Times:
-    first, _ = page.opened(file.as_uri(), "#vis svg line")
+    first = page.first_seen(file.as_uri(), "#vis svg line")
     change = "s => { s.value = '4'; s.dispatchEvent(new Event('change')); }"
     layer = page.cpu(lambda: page.page.locator("#layer").evaluate(change))
     return {"first_ms": first, "layer_ms": layer}
 
 
 def look_at_inspectus(page: Measured, file: Path) -> Times:
-    first, _ = page.opened(file.as_uri(), "[id^=id_] > *")
+    first = page.first_seen(file.as_uri(), "[id^=id_] > *")
     return {"first_ms": first}
 
 

@@ -15,7 +15,7 @@ from playwright.sync_api import Page, expect
 from tests.viewer.conftest import Opens
 from tests.viewer.explained import record, scored
 from tests.viewer.test_export import SVG, Export, export, svg, table
-from tests.viewer.test_heads import block_of, several_blocks, shown
+from tests.viewer.test_heads import MOST_LINES, block_of, several_blocks, shown
 
 from whence import AttentionBlock, Explanation, KeepAttention
 from whence.explain.keeper import TensorKeeper
@@ -28,7 +28,6 @@ from whence.providers.observations import Block, Token
 __all__ = ["export"]
 
 MASKED = ("sink", "special")
-MOST_LINES = 5000
 ROW = 24  # as in column.tsx
 IN_SIGHT = "are drawn, where one of their tokens is in sight"
 

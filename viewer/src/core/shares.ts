@@ -23,16 +23,16 @@ export interface Evidence extends Received {
 /** Parts of elsewhere as shares, largest first. */
 export type Parts = readonly (readonly [ElsewherePart, number])[];
 
-/** The mean of the parts of several rows. */
-export function meanOfParts(all: readonly Parts[]): Parts {
-  const mean = new Map<ElsewherePart, number>();
+/** The mean of the parts of several rows, largest first. */
+export function meanOfParts<P>(all: readonly (readonly (readonly [P, number])[])[]): [P, number][] {
+  const mean = new Map<P, number>();
   for (const [part, value] of all.flat()) mean.set(part, (mean.get(part) ?? 0) + value / all.length);
   return [...mean].sort(([, one], [, other]) => other - one);
 }
 
 /** The mean of what fell outside, in several rows. */
 export function meanOf(all: readonly Elsewhere[]): Elsewhere {
-  return Object.fromEntries(meanOfParts(all.map((own) => Object.entries(own) as unknown as Parts))) as unknown as Elsewhere;
+  return Object.fromEntries(meanOfParts(all.map((own) => Object.entries(own)))) as unknown as Elsewhere;
 }
 
 /** What a picture leaves out, and whether it divides what is left by its sum. */

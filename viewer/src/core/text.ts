@@ -1,7 +1,6 @@
 // Text as it is drawn. Nothing in it is invisible, and nothing can reorder the page: see
 // whence.explain.render.visible, whose rules these are. Offsets are code points of the text as given.
 
-
 // Nothing to see; but some format characters have a shape: Arabic, Syriac and Kaithi number and verse signs.
 const HIDDEN =
   /(?![\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\u{110bd}\u{110cd}])[\p{Cf}\p{Cc}\p{Cs}\p{Zl}\p{Zp}\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0]/u;
@@ -11,7 +10,7 @@ const ASTRAL = /[\u{10000}-\u{10ffff}]/gu;
 const SPECIAL = new RegExp(`(?![\\t\\n])${HIDDEN.source}|${SELECTS.source}|${ASTRAL.source}`, "u");
 // What Python calls blank: not U+FEFF, but the four separators and NEL.
 const BLANK = String.raw`\t-\r\x1c- \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000`;
-export const BLANKS = new RegExp(`[${BLANK}]+`, "g");
+const BLANKS = new RegExp(`[${BLANK}]+`, "g");
 /** What stands between blanks. */
 export const INK = new RegExp(`[^${BLANK}]+`, "g");
 

@@ -1,6 +1,6 @@
 // Matches of the search, painted over the text without touching it, where the browser can.
 
-import type { Found } from "./found.js";
+import type { Place } from "./found.js";
 import { effect } from "@preact/signals-core";
 import type { Viewer } from "./viewer.js";
 
@@ -8,7 +8,7 @@ import type { Viewer } from "./viewer.js";
 const MOST_PAINTED = 2000;
 
 /** Paint the matches that have a range, and bring the one that is looked at into sight. The answer ends this. */
-export function foundRanges({ found, state }: Viewer, rangeOf: (place: Found) => Range | null): () => void {
+export function foundRanges({ found, state }: Viewer, rangeOf: (place: Place) => Range | null): () => void {
   /** Paint these ranges and no others, of those that are ours. */
   const painter = (name: string) => {
     const layer = layerOf(name);

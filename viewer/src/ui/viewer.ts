@@ -5,7 +5,7 @@ import { createContext } from "preact";
 import { useContext } from "preact/hooks";
 import type { Loaded } from "../core/model.js";
 import type { Chosen, Whole } from "./chosen.js";
-import type { Found } from "./found.js";
+import type { Place } from "./found.js";
 import type { State } from "./state.js";
 
 export interface Viewer {
@@ -20,7 +20,7 @@ export interface Viewer {
   /** What the whole output rests on. */
   whole: ReadonlySignal<Whole>;
   /** Where the searched words stand, in the output and then in the sources. */
-  found: ReadonlySignal<readonly Found[]>;
+  found: ReadonlySignal<readonly Place[]>;
   /** A segment that the record is to bring into sight; it is cleared when that is done. */
   jump: Signal<number | null>;
   /** What was told last. */

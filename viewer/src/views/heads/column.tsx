@@ -1,12 +1,12 @@
 // One of the two columns of tokens. It scrolls on its own, and holds only the rows that are seen.
 
 import type { Signal } from "@preact/signals-core";
-import { useEffect } from "preact/hooks";
+import { useEffect, useMemo } from "preact/hooks";
+import { short } from "../../core/naming.js";
 import { step } from "../../core/scale.js";
 import { useSignal } from "../../ui/draw.js";
-import type { Found } from "../../ui/found.js";
+import { within } from "../../ui/found.js";
 import { useViewer } from "../../ui/viewer.js";
-import { short } from "../heatmap/heat.js";
 import { type Item, otherSide, type Side } from "./links.js";
 import { grouped } from "./said.js";
 
@@ -31,7 +31,7 @@ export interface ColumnProps {
 }
 
 export function Column({ side, title, items, height, top, pinned, item, shares, onLook, onPin }: ColumnProps) {
-  const { loaded, state, found, root } = useViewer();
+  const { state, found, root } = useViewer();
   /** The row at which the keyboard is. */
   const active = useSignal(0);
   const now = active.value;
@@ -58,14 +58,11 @@ export function Column({ side, title, items, height, top, pinned, item, shares, 
     } else return;
     event.preventDefault();
   };
-  const holds = ({ source, start, end }: Item) => {
-    const index = source === null ? null : loaded.sourceIndex.get(source);
-    return (hit: Found) => hit.source === index && hit.start < end && hit.end > start;
-  };
+  const hits = useMemo(() => within(items, found.value), [items, found.value]);
   const match = found.value[state.match.value];
   useEffect(() => {
-    const at = match ? items.findIndex((own) => holds(own)(match)) : -1;
-    if (at >= 0) top.value = Math.max(0, at * ROW - height / 2);
+    const [at] = match ? within(items, [match]) : [];
+    if (at !== undefined) top.value = Math.max(0, at * ROW - height / 2);
   }, [match]);
   return (
     <div class={`heads-column of-${side}`}>
@@ -98,7 +95,7 @@ export function Column({ side, title, items, height, top, pinned, item, shares, 
                 aria-selected={own === pinned}
                 aria-setsize={items.length}
                 aria-posinset={index + 1}
-                class={`${masked ? "masked " : ""}${own === item ? "here " : ""}${found.value.some(holds(own)) ? "hit " : ""}s${step(shares.get(own) ?? 0)}`}
+                class={`${masked ? "masked " : ""}${own === item ? "here " : ""}${hits.includes(index) ? "hit " : ""}s${step(shares.get(own) ?? 0)}`}
                 style={{ top: `${index * ROW}px` }}
                 onPointerEnter={(event) => event.pointerType !== "touch" && onLook(own)}
                 onClick={() => {

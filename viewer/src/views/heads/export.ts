@@ -1,11 +1,11 @@
 // The picture as a file: the lines as they are seen, or as numbers.
 
 import { fitted } from "../../canvas/label.js";
+import { precisionOf, unitOf } from "../../core/naming.js";
 import { shortest } from "../../core/scale.js";
 import type { Exporter } from "../../ui/export.js";
 import { drawn } from "../../ui/export/sheet.js";
 import type { Viewer } from "../../ui/viewer.js";
-import { precisionOf, unitOf } from "../heatmap/heat.js";
 import { ROW } from "./column.js";
 import { coloursOf, type Drawing, drawLines } from "./lines.js";
 import type { Side } from "./links.js";

@@ -13,12 +13,11 @@ export function HeadsView() {
   const block = blocks[state.block.value] ?? blocks[0]!; // this view is there where attention was kept
   const layer = chosenOf(state.layers.value, block.layers.length)[0]!;
   const heads = chosenOf(state.heads.value, block.heads);
-  const wanted = `${block.name} ${layer} ${heads}`;
-  const picture = usePicture(loaded.attention(block), block.layers[layer]!, heads, wanted);
+  const { picture, busy } = usePicture(loaded.attention(block), block.layers[layer]!, heads);
   return (
     <section class="heads" aria-label="Heads">
       <Pickers blocks={blocks} block={block} Sample={Sample} />
-      <div aria-busy={typeof picture !== "string" && picture.of !== wanted} {...(blocks.length > 1 && { role: "tabpanel", "aria-label": BLOCKS[block.name] })}>
+      <div aria-busy={busy} {...(blocks.length > 1 && { role: "tabpanel", "aria-label": BLOCKS[block.name] })}>
         {typeof picture === "string" ? (
           picture && <p class="warning">{visible(picture)}</p>
         ) : (

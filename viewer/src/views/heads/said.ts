@@ -1,10 +1,9 @@
 // What is drawn and what is not, in sentences: no picture of attention without them.
 
+import { listed, short } from "../../core/naming.js";
 import { percent, quantity, type Scale } from "../../core/scale.js";
 import type { ElsewherePart } from "../../core/schema.js";
 import { words } from "../../core/wording.js";
-import { listed } from "../heatmap/attention.js";
-import { short } from "../heatmap/heat.js";
 import { type Item, type Link, MOST_LINES, sumOf, total } from "./links.js";
 import type { Picture } from "./use_picture.js";
 

@@ -25,9 +25,10 @@ export interface Picture {
   count: number;
 }
 
-/** The lines of these heads of a layer; until they are found those of before, or nothing. A text where there are none. */
-export function usePicture(attention: Attention, layer: number, heads: readonly number[], of: string): Picture | string {
+/** The lines of these heads of a layer; until they are found (`busy`) those of before, or nothing. A text where there are none. */
+export function usePicture(attention: Attention, layer: number, heads: readonly number[]): { picture: Picture | string; busy: boolean } {
   const picture = useSignal<Picture | string>("");
+  const of = `${attention.block.name} ${layer} ${heads}`;
   const axes = useAxes(attention);
   // Heads that are switched on again are not searched again.
   const known = useMemo(() => new Map<number, HeadLinks>(), [axes, layer]);
@@ -48,7 +49,8 @@ export function usePicture(attention: Attention, layer: number, heads: readonly 
       wanted = false;
     };
   }, [known, `${heads}`]);
-  return picture.value;
+  const { value } = picture;
+  return { picture: value, busy: typeof value !== "string" && value.of !== of };
 }
 
 function useAxes({ block }: Attention): Axes {

@@ -2,6 +2,7 @@
 
 import { useEffect } from "preact/hooks";
 import type { Matrix } from "../../core/model.js";
+import { listed } from "../../core/naming.js";
 import type { Block } from "../../core/schema.js";
 import { visible } from "../../core/text.js";
 import { useSignal } from "../../ui/draw.js";
@@ -69,10 +70,4 @@ export function useMean(block: Block): { mean: Mean | null; said: string } {
     };
   }, [block, `${layers} ${heads}`]);
   return { mean: mean.value, said: said.value };
-}
-
-/** `head 3`, `heads 0, 3`, `all heads`. */
-export function listed(what: string, list: readonly number[], count: number): string {
-  if (list.length === 1) return `${what} ${list[0]}`;
-  return list.length === count ? `all ${what}s` : `${what}s ${list.join(", ")}`;
 }

@@ -2,12 +2,14 @@
 
 import { type AxisItem, type AxisOptions, axisOf, detailAxes, regroup, segmentAxis, targetAxis } from "../../core/axis.js";
 import type { Loaded, Matrix } from "../../core/model.js";
+import { short, unitOf } from "../../core/naming.js";
 import { NBSP, percent, shortest } from "../../core/scale.js";
 import type { Block, ElsewherePart } from "../../core/schema.js";
 import { type Masking, meanOf, meanOfParts, type Parts } from "../../core/shares.js";
 import { visible } from "../../core/text.js";
 import { words } from "../../core/wording.js";
 import { partsSaid } from "../../ui/chosen.js";
+import type { Place } from "../../ui/found.js";
 import type { Both } from "./layout.js";
 
 type Axes = Both<readonly AxisItem[]>;
@@ -25,13 +27,6 @@ export interface Heat extends Axes {
   masked: string;
   /** How a value is to be read: how exact it is, and whether something can stand there at all. */
   remark: (value: number, row: number, column: number) => string;
-}
-
-/** Characters of a source, by its id; of the output for null. */
-export interface Place {
-  source: string | null;
-  start: number;
-  end: number;
 }
 
 export interface Options extends AxisOptions, Masking {}
@@ -111,14 +106,6 @@ function heatOf(
   };
 }
 
-export function unitOf(renormalised: boolean, unit: string = words.units.attention_mass): string {
-  return renormalised ? "share of what is shown" : unit;
-}
-
-export function precisionOf({ encoding, precision }: Block): string {
-  return `${encoding}: within ${percent(precision.relative_error)} of a weight`;
-}
-
 /** A value with all digits that a float32 has. */
 export function exact(value: number): string {
   return String(shortest(value)).replace("-", "\u2212");
@@ -130,11 +117,4 @@ export function told({ rows, columns, values, shown, unit, remark }: Heat, at: B
   const value = (masked ? values : shown).values[at.rows * columns.length + at.columns]!;
   const rest = [masked && "masked", remark(value, at.rows, at.columns)].filter(Boolean).join("; ");
   return [short(rows[at.rows]!.label), short(label), exact(value), unit + (rest && ` (${rest})`)];
-}
-
-const LONGEST = 60;
-
-/** A label where there is little room. */
-export function short(label: string): string {
-  return label.length > LONGEST ? `${[...label.slice(0, LONGEST)].slice(0, -1).join("")}…` : label;
 }

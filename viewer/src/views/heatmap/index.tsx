@@ -1,6 +1,7 @@
 // Heatmap: all values at once. Targets x segments, tokens x tokens, or the queries and keys of attention.
 
 import { useMemo } from "preact/hooks";
+import { precisionOf } from "../../core/naming.js";
 import type { Block } from "../../core/schema.js";
 import { visible } from "../../core/text.js";
 import { maskingOf, noun } from "../../ui/chosen.js";
@@ -8,7 +9,7 @@ import { PICTURES } from "../../ui/state.js";
 import { BLOCKS, Choice, chosenOf, Pickers } from "../../ui/pickers.js";
 import { useViewer } from "../../ui/viewer.js";
 import { useMean } from "./attention.js";
-import { attentionHeat, evidenceHeat, type Options, precisionOf } from "./heat.js";
+import { attentionHeat, evidenceHeat, type Options } from "./heat.js";
 import { Heatmap } from "./plot.js";
 
 const NAMES = ["Passages", "Tokens", "Attention"];

@@ -1,18 +1,17 @@
 // What is chosen in all views, and what was searched for, as rows and columns of this one.
 
 import type { Loaded } from "../../core/model.js";
-import type { Found } from "../../ui/found.js";
+import { type Place, within } from "../../ui/found.js";
 import type { Choice } from "../../ui/state.js";
-import type { Heat, Place } from "./heat.js";
+import type { Heat } from "./heat.js";
 import { type Both, both } from "./layout.js";
 
 /** Indices of rows and of columns. */
 export type Marks = Both<readonly number[]>;
 
 /** The rows and columns that hold a word that was searched for. */
-export function marksOfFound({ explanation }: Loaded, heat: Heat, found: readonly Found[]): Marks {
-  const places = found.map((own) => ({ ...own, source: own.source === null ? null : explanation.sources[own.source]!.id }));
-  return both((which) => within(heat[which], places));
+export function marksOfFound(heat: Heat, found: readonly Place[]): Marks {
+  return both((which) => within(heat[which], found));
 }
 
 /** The rows and columns of what is chosen. */
@@ -26,11 +25,4 @@ export function marksOf({ segments, targets }: Loaded, heat: Heat, choice: Choic
   }
   const { start, end } = choice.kind === "target" ? targets[choice.index]! : choice;
   return { rows: within(heat.about, [{ source: null, start, end }]), columns: [] };
-}
-
-/** Those of the items that share a character with one of the places. */
-function within(items: readonly Place[], places: readonly Place[]): number[] {
-  return items.flatMap(({ source, start, end }, at) =>
-    places.some((place) => place.source === source && place.start < end && place.end > start) ? [at] : [],
-  );
 }

@@ -34,7 +34,7 @@ export function Heatmap({ heat, title, facts, ofScores, onKey }: HeatmapProps) {
   const places = viewer.found.value;
   const shades = useMemo(() => shadesOf(heat.shown.values, scale), [heat, scale]);
   const marks = useMemo(() => marksOf(loaded, heat, choice, ofScores), [heat, choice]);
-  const found = useMemo(() => marksOfFound(loaded, heat, places), [heat, places]);
+  const found = useMemo(() => marksOfFound(heat, places), [heat, places]);
   const whole = both((which) => ({ from: 0, seen: heat[which].length }));
   const camera = useSignal<Both<Range>>(whole);
   const width = useSignal(900);

@@ -2,8 +2,9 @@
 
 import type { Signal } from "@preact/signals-core";
 import { useMemo } from "preact/hooks";
+import { short } from "../../core/naming.js";
 import { partSaid } from "./exporter.js";
-import { exact, type Heat, short } from "./heat.js";
+import { exact, type Heat } from "./heat.js";
 import type { Both } from "./layout.js";
 
 /** Rows and columns of one part. */

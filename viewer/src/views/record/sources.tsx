@@ -94,7 +94,7 @@ function show(viewer: Viewer, place: HTMLElement, read: (text: string) => void):
         jump.value = null;
       });
     }),
-    foundRanges(viewer, ({ source, start, end }) => parts[source ?? -1]?.pieces.range(start, end) ?? null),
+    foundRanges(viewer, ({ source, start, end }) => parts[loaded.sourceIndex.get(source ?? "") ?? -1]?.pieces.range(start, end) ?? null),
   ];
   return () => stops.forEach((stop) => stop());
 }
